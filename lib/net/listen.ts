@@ -1,0 +1,58 @@
+/** Listening sockets: TCP (IPv4, IPv6), unix, TLS. Errors come back as values with the system's code. */
+import type { TLSOptions } from "bun";
+import { Conn, callbacks, type ConnHandler } from "./conn.ts";
+
+export interface ListenOptions<T> {
+  /** Address and port, or a unix path. Port 0 picks a free one. */
+  hostname?: string;
+  port?: number;
+  path?: string;
+  tls?: TLSOptions;
+  /** Several processes or workers may share the port. */
+  reusePort?: boolean;
+  /** Makes the owner's object for an accepted connection; called before handler.open. */
+  accept(): T;
+  handler: ConnHandler<T>;
+}
+
+export interface Listener {
+  readonly hostname: string;
+  readonly port: number;
+  readonly path: string;
+  /** Stops accepting; open connections stay. */
+  close(): void;
+}
+
+/** Starts listening. Throws an Error with `code` (EADDRINUSE, EADDRNOTAVAIL, EACCES, ...): the caller words the message. */
+export function listen<T>(options: ListenOptions<T>): Listener {
+  const { accept, handler } = options;
+  const socket = {
+    ...callbacks,
+    open(s: any): void {
+      const conn = new Conn<T>(undefined as T, handler);
+      conn.path = options.path ?? "";
+      s.data = conn;
+      conn.data = accept();
+      s.setNoDelay?.(true);
+      callbacks.open(s);
+    },
+  };
+  const common = { socket, allowHalfOpen: true, ...(options.tls ? { tls: options.tls } : {}) };
+  const server: any =
+    options.path !== undefined
+      ? Bun.listen<Conn<T>>({ unix: options.path, ...common } as any)
+      : Bun.listen<Conn<T>>({
+          hostname: options.hostname ?? "0.0.0.0",
+          port: options.port ?? 0,
+          reusePort: options.reusePort ?? false,
+          ...common,
+        } as any);
+  return {
+    hostname: options.hostname ?? "",
+    port: server.port ?? 0,
+    path: options.path ?? "",
+    close() {
+      server.stop(false);
+    },
+  };
+}
