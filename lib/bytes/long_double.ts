@@ -1,0 +1,150 @@
+/**
+ * The 80-bit floats of INCRBYFLOAT and HINCRBYFLOAT: x87 numbers with a 64-bit mantissa, read as strtold does, added with one rounding and
+ * printed as Redis' ld2string in its human mode ("%.17Lf" without trailing zeros). Exact, in BigInt; COLD apart from those two commands.
+ *
+ * A value is mantissa * 2^exponent with |mantissa| < 2^64, or an infinity. The sign of zero is not kept: Redis prints "-0" as "0".
+ */
+import { bitLength, parseHexFloat, parseInt64, shiftRounded } from "./number.ts";
+
+export type LongDouble = {
+  /** Signed; +1n or -1n for the infinities. */
+  mantissa: bigint;
+  /** Power of two; INFINITE marks an infinity. */
+  exponent: number;
+};
+
+const INFINITE = 1 << 20;
+/** Redis util.h MAX_LONG_DOUBLE_CHARS: longer texts are not floats. */
+const TEXT_LIMIT = 5 * 1024;
+const MANTISSA_BITS = 64;
+/** Exponent of the lowest bit of a subnormal, and the first power of two that overflows. */
+const LOWEST = -16445;
+const OVERFLOW = 16384;
+const TEN_17 = 10n ** 17n;
+
+/** True for the result of an overflow and for "inf" as read: INCRBYFLOAT refuses it, HINCRBYFLOAT refuses it as an increment already. */
+export function isInfinite(v: LongDouble): boolean {
+  return v.exponent === INFINITE;
+}
+
+/** Rounds value * 2^exponent (any sign) to 64 bits, ties to even. */
+function rounded(value: bigint, exponent: number): LongDouble {
+  if (value === 0n) return { mantissa: 0n, exponent: 0 };
+  const negative = value < 0n;
+  const size = negative ? -value : value;
+  const top = bitLength(size) + exponent;
+  if (top < LOWEST - 1) return { mantissa: 0n, exponent: 0 };
+  if (top > OVERFLOW + 1) return { mantissa: negative ? -1n : 1n, exponent: INFINITE };
+  const lowest = Math.max(top - MANTISSA_BITS, LOWEST);
+  const exact = exponent >= lowest;
+  const mantissa = exact ? size : shiftRounded(size, lowest - exponent);
+  const power = exact ? exponent : lowest;
+  if (bitLength(mantissa) + power > OVERFLOW) return { mantissa: negative ? -1n : 1n, exponent: INFINITE };
+  return { mantissa: negative ? -mantissa : mantissa, exponent: power };
+}
+
+/** digits * 10^scale rounded to 64 bits; digits > 0. */
+function fromDecimal(digits: bigint, scale: number): LongDouble {
+  if (scale >= 0) return rounded(digits * 10n ** BigInt(scale), 0);
+  const divisor = 10n ** BigInt(-scale);
+  // Enough extra bits that the quotient has more than 66 of them; the remainder only has to be known as "some" (a sticky bit).
+  const extra = Math.max(0, bitLength(divisor) - bitLength(digits) + MANTISSA_BITS + 3);
+  const dividend = digits << BigInt(extra);
+  const quotient = dividend / divisor;
+  const sticky = quotient * divisor === dividend ? 0n : 1n;
+  return rounded((quotient << 1n) | sticky, -extra - 1);
+}
+
+/**
+ * Redis string2ld: the float in b[start, end), or null when it is not valid (empty, blanks, junk, nan, out of range, 5120 bytes or more).
+ * "inf" and "infinity" are valid here.
+ */
+export function parseLongDouble(b: Uint8Array, start: number, end: number): LongDouble | null {
+  if (start >= end || end - start >= TEXT_LIMIT) return null;
+  const whole = parseInt64(b, start, end);
+  if (whole === whole) return { mantissa: BigInt(whole), exponent: 0 };
+  const text = Buffer.from(b.buffer, b.byteOffset + start, end - start)
+    .toString("latin1")
+    .toLowerCase();
+  const negative = text[0] === "-";
+  const rest = negative || text[0] === "+" ? text.slice(1) : text;
+  if (rest === "inf" || rest === "infinity") return { mantissa: negative ? -1n : 1n, exponent: INFINITE };
+  const size = rest.startsWith("0x") ? readHex(rest) : readDecimal(rest);
+  if (size === null) return null;
+  return negative ? { mantissa: -size.mantissa, exponent: size.exponent } : size;
+}
+
+/** ERANGE: an overflow, or a number that became zero. */
+function inRange(v: LongDouble): LongDouble | null {
+  return isInfinite(v) || v.mantissa === 0n ? null : v;
+}
+
+function readHex(text: string): LongDouble | null {
+  const hex = parseHexFloat(text);
+  if (hex === null) return null;
+  return hex.mantissa === 0n ? { mantissa: 0n, exponent: 0 } : inRange(rounded(hex.mantissa, hex.exponent));
+}
+
+function readDecimal(text: string): LongDouble | null {
+  const m = /^([0-9]*)(?:\.([0-9]*))?(?:e([+-]?[0-9]+))?$/.exec(text);
+  if (m === null || (m[1] === "" && (m[2] ?? "") === "")) return null;
+  const fraction = m[2] ?? "";
+  const digits = (m[1] + fraction).replace(/^0+/, "");
+  if (digits === "") return { mantissa: 0n, exponent: 0 };
+  const scale = Math.max(-1e6, Math.min(1e6, Number(m[3] ?? "0"))) - fraction.length;
+  // Far outside the range, where exact powers of ten would only cost time.
+  if (digits.length + scale > 4940 || digits.length + scale < -4960) return null;
+  return inRange(fromDecimal(BigInt(digits), scale));
+}
+
+/** a + b rounded once to 64 bits. Infinities: null when the sum is NaN (inf - inf). */
+export function addLongDouble(a: LongDouble, b: LongDouble): LongDouble | null {
+  if (isInfinite(a) || isInfinite(b)) {
+    if (isInfinite(a) && isInfinite(b) && a.mantissa !== b.mantissa) return null;
+    return isInfinite(a) ? a : b;
+  }
+  const exponent = Math.min(a.exponent, b.exponent);
+  const sum = (a.mantissa << BigInt(a.exponent - exponent)) + (b.mantissa << BigInt(b.exponent - exponent));
+  return rounded(sum, exponent);
+}
+
+/** Redis ld2string(LD_STR_HUMAN) of a finite value: 17 decimals, trailing zeros cut, never an exponent, never "-0". */
+export function longDoubleText(v: LongDouble): string {
+  if (isInfinite(v)) return v.mantissa < 0n ? "-inf" : "inf";
+  const negative = v.mantissa < 0n;
+  const size = negative ? -v.mantissa : v.mantissa;
+  let text: string;
+  if (v.exponent >= 0) text = (size << BigInt(v.exponent)).toString();
+  else {
+    const scaled = shiftRounded(size * TEN_17, -v.exponent)
+      .toString()
+      .padStart(18, "0");
+    const at = scaled.length - 17;
+    const fraction = scaled.slice(at).replace(/0+$/, "");
+    text = fraction === "" ? scaled.slice(0, at) : `${scaled.slice(0, at)}.${fraction}`;
+  }
+  return negative && text !== "0" ? `-${text}` : text;
+}
+
+/** Why `incrByFloatText` gave no text. The replies: INCRBYFLOAT "value is not a valid float" for both bad ones, HINCRBYFLOAT "hash value is
+ *  not a float" for a bad value; "increment would produce NaN or Infinity" for the last. */
+export const BAD_VALUE = 1;
+export const BAD_INCREMENT = 2;
+export const NOT_FINITE = 3;
+
+/** value + increment as INCRBYFLOAT stores it, or BAD_VALUE, BAD_INCREMENT, NOT_FINITE. Regions are bytes [start, end). */
+export function incrByFloatText(
+  value: Uint8Array,
+  valueStart: number,
+  valueEnd: number,
+  increment: Uint8Array,
+  incrementStart: number,
+  incrementEnd: number,
+): string | typeof BAD_VALUE | typeof BAD_INCREMENT | typeof NOT_FINITE {
+  const a = parseLongDouble(value, valueStart, valueEnd);
+  if (a === null) return BAD_VALUE;
+  const b = parseLongDouble(increment, incrementStart, incrementEnd);
+  if (b === null) return BAD_INCREMENT;
+  const sum = addLongDouble(a, b);
+  return sum === null || isInfinite(sum) ? NOT_FINITE : longDoubleText(sum);
+}
