@@ -8,7 +8,9 @@
  * Two engines speak it: ours (core/engine.ts, decides on events) and, in the tests, a model of the original sentinel.c (ticks).
  */
 import { ReplyError, type Reply } from "../../resp/reply.ts";
-import type { RedisLevel } from "../../log/redis_line.ts";
+
+/** The log levels of Redis (lib/log knows them by the same names). */
+export type Level = "debug" | "verbose" | "notice" | "warning";
 
 /** Uniform in [0, 1). */
 export type Random = () => number;
@@ -73,9 +75,9 @@ export type Action =
   /** Write engine.directives() durably, then `persisted`. */
   | { kind: "persist"; token: number }
   /** An event of spec 3: logged as `type payload` at `level`, and published on channel `type` unless level is debug. */
-  | { kind: "emit"; level: RedisLevel; type: string; payload: string }
+  | { kind: "emit"; level: Level; type: string; payload: string }
   /** A plain log line. With `untilMs` (same clock as nowMs) that time's ctime() text is appended. */
-  | { kind: "log"; level: RedisLevel; text: string; untilMs?: number }
+  | { kind: "log"; level: Level; text: string; untilMs?: number }
   /** Queue a script run. */
   | { kind: "runScript"; script: "notification" | "reconfig"; path: string; args: string[] }
   /** Send `timer` at this time. Replaces the earlier deadline; sent only when it changes. */
