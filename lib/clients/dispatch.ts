@@ -1,0 +1,379 @@
+/**
+ * From a request to a reply: find the command, ask the gates, run it, account for it. HOT. Server and Sentinel both stand on it.
+ *
+ *   ingest.ts --Request--> Dispatcher.execute --admit? run--> Call.out
+ *                              |  gates closed for this server (bits) or this client (bits): one AND decides that nothing is to be asked
+ *                              +--> host.changed (replication, AOF)   slow log   MONITOR   latency
+ *
+ * The order of the gates is that of Redis server.c processCommand. What the mode knows (loading, replica, memory, disk) it says by
+ * setting bits in `gates`; the texts and the exceptions come from `host.refuse`. Leaves out sockets (ingest.ts) and every command.
+ */
+import { ERR, errorLine, unknownCommand, unknownSubcommand, wrongNumber } from "../resp/errors.ts";
+import type { Request } from "../resp/request.ts";
+import { FLAG } from "../commands/table/row.ts";
+import { clock, readClock } from "../time/clock.ts";
+import { Call } from "./call.ts";
+import {
+  CLIENT_ACL,
+  CLIENT_SUBSCRIBED,
+  CLIENT_UNAUTHENTICATED,
+  FLAG_CLOSE_AFTER_REPLY,
+  FLAG_DIRTY_EXEC,
+  FLAG_MASTER,
+  FLAG_PENDING_OUTPUT,
+  FLAG_TRUSTED,
+  type Client,
+} from "./client.ts";
+import {
+  Command,
+  CommandTable,
+  GATE_BUSY,
+  GATE_LOADING,
+  GATE_MEMORY,
+  GATE_MISCONF,
+  GATE_NOREPLICAS,
+  GATE_PAUSED_ALL,
+  GATE_PAUSED_WRITES,
+  GATE_READONLY,
+  GATE_STALE,
+  type CommandFacts,
+  type Run,
+} from "./command.ts";
+
+/** What a mode tells dispatch. */
+export interface Host {
+  /** The command passed the table and arity checks but one of `bits` (gates closed for it) stands against it: the error line, or null to let it run. */
+  refuse(call: Call, bits: number): Buffer | null;
+  /** A command changed the data set: feed replicas and AOF. */
+  changed(call: Call): void;
+  /** May this user run this command on these keys? null: yes. The error line otherwise. */
+  denied(call: Call): Buffer | null;
+  /** After a client's own command and everything it caused: serve blocked clients, send invalidations. */
+  afterUnit(): void;
+  /** Before replies leave, once an event: write the AOF. False: not now, the mode calls `flushAll` itself when it is done. */
+  beforeFlush(): boolean;
+  /** A pause gate is closed for this command of this client: keep it (its bytes are kept by ingest). */
+  postpone(client: Client): void;
+  /** A client's output grew: true when a limit is exceeded and the client is to be closed. */
+  overOutputLimit(client: Client): boolean;
+}
+
+/** Extra work after a command, set only while somebody wants it. */
+export interface Observers {
+  /** MONITOR clients exist. */
+  monitor: ((call: Call, micros: number) => void) | null;
+  /** Commands slower than this go to the slow log; -1: none. */
+  slowlogMicros: number;
+  slowlog: ((call: Call, micros: number) => void) | null;
+  /** Client tracking: keys read by a tracking client. */
+  tracking: ((call: Call) => void) | null;
+  /** Latency histograms (latency-tracking). */
+  latency: ((command: Command, micros: number) => void) | null;
+  /** An error reply was written: errorstats. */
+  failed: ((call: Call, line: Buffer) => void) | null;
+}
+
+export class Dispatcher {
+  readonly host: Host;
+  readonly table: CommandTable;
+  /** Closed gates: bits of command.ts. */
+  gates: number;
+  readonly observers: Observers;
+  /** Clients by id. */
+  readonly clients: Map<number, Client>;
+  /** Clients with output waiting for the end of the event. */
+  readonly pending: Client[];
+  /** Nesting depth of the running command: 0 when none runs. */
+  depth: number;
+  /** The client whose own command runs (Redis server.current_client). */
+  current: Client | null;
+  totalCommands: number;
+  private readonly calls: Call[];
+  private nextClientId: number;
+
+  constructor(host: Host) {
+    this.host = host;
+    this.table = new CommandTable();
+    this.gates = 0;
+    this.observers = { monitor: null, slowlogMicros: -1, slowlog: null, tracking: null, latency: null, failed: null };
+    this.clients = new Map();
+    this.pending = [];
+    this.depth = 0;
+    this.current = null;
+    this.totalCommands = 0;
+    this.calls = [];
+    this.nextClientId = 1;
+  }
+
+  newClientId(): number {
+    return this.nextClientId++;
+  }
+
+  // ------------------------------------------------------------------------------------------------ binding (start)
+
+  /** Binds a row to the mode's function. A container's `run` is not called. */
+  bind(facts: CommandFacts, run: Run, parent: Command | null = null, container = false): Command {
+    const f = facts.flags;
+    let gates = GATE_PAUSED_ALL;
+    if (!(f & FLAG.loading)) gates |= GATE_LOADING;
+    if (!(f & FLAG.stale)) gates |= GATE_STALE;
+    if (f & FLAG.write) gates |= GATE_READONLY | GATE_MISCONF | GATE_NOREPLICAS | GATE_PAUSED_WRITES;
+    if (facts.name === "ping") gates |= GATE_MISCONF;
+    if (f & FLAG.may_replicate) gates |= GATE_PAUSED_WRITES;
+    if (!(f & FLAG.allow_busy)) gates |= GATE_BUSY;
+    gates |= GATE_MEMORY;
+    const command = new Command(facts, gates, run, this.table.all.length, parent, container);
+    this.table.all.push(command);
+    if (parent !== null) parent.subs!.set(command.shortName, command);
+    else this.table.add(facts.name, command);
+    return command;
+  }
+
+  // ------------------------------------------------------------------------------------------------ running
+
+  /** A Call object for the present depth; the caller fills it in and passes it to `run`. */
+  callAt(depth: number): Call {
+    return this.calls[depth] ?? (this.calls[depth] = new Call(depth));
+  }
+
+  /** One complete request of a client. The reply, if any, is in client.out. */
+  execute(client: Client, request: Request): void {
+    const call = this.callAt(this.depth);
+    call.client = client;
+    call.out = client.out;
+    call.buf = request.buf;
+    call.at = request.at;
+    call.argc = request.argc;
+    if (request.verbatim) {
+      call.start = request.start;
+      call.end = request.end;
+    } else {
+      call.start = 0;
+      call.end = request.buf.length;
+    }
+    const command = this.find(call);
+    if (command === null) return;
+    call.command = command;
+    client.last = command;
+    if (command.arity > 0 ? call.argc !== command.arity : call.argc < -command.arity) {
+      this.reject(call, wrongNumber(command.name));
+      return;
+    }
+    if (((command.gates & this.gates) | client.gates) !== 0 && !this.admit(call)) return;
+    this.run(call);
+    if (this.depth === 0) this.host.afterUnit();
+  }
+
+  /** Resolves the command; replies and returns null when there is none. */
+  private find(call: Call): Command | null {
+    const at = call.at;
+    const command = this.table.find(call.buf, at[0], at[1]);
+    if (command === null) {
+      this.unknown(call);
+      return null;
+    }
+    if (command.subs === null) return command;
+    return this.findSub(call, command);
+  }
+
+  private findSub(call: Call, container: Command): Command | null {
+    // `COMMAND` alone is a command of its own; other containers need a subcommand.
+    if (call.argc < 2) return container;
+    const sub = container.subs!.get(call.lower(1));
+    if (sub !== undefined) return sub;
+    call.command = container;
+    this.reject(call, unknownSubcommand(container.name, call.text(1)));
+    return null;
+  }
+
+  private unknown(call: Call): void {
+    const name = call.text(0);
+    const client = call.client;
+    const lower = name.toLowerCase();
+    if (lower === "host:" || lower === "post") {
+      // A browser was lured into talking to us (Redis securityWarningCommand): no reply, close.
+      client.flags |= FLAG_CLOSE_AFTER_REPLY;
+      return;
+    }
+    const args: string[] = [];
+    for (let i = 1, bytes = 0; i < call.argc && bytes < 128; i++) {
+      args.push(call.text(i));
+      bytes += call.len(i) + 3;
+    }
+    call.command = null as unknown as Command;
+    this.reject(call, unknownCommand(name, args));
+  }
+
+  /** Refuses: the error, and an open transaction is spoilt. */
+  reject(call: Call, line: Buffer): void {
+    const client = call.client;
+    if (client.multi !== null) client.flags |= FLAG_DIRTY_EXEC;
+    if (call.command !== null) call.command.rejected++;
+    client.out.error(line);
+    this.observers.failed?.(call, line);
+  }
+
+  /** The slow way in: true when the command may run now. Order as in Redis processCommand. */
+  private admit(call: Call): boolean {
+    const client = call.client;
+    const command = call.command;
+    const f = command.flags;
+    if (client.flags & (FLAG_MASTER | FLAG_TRUSTED)) {
+      // The master's stream and the AOF are obeyed; MULTI still queues.
+      return client.multi === null || !this.queue(call);
+    }
+    if (client.gates & CLIENT_UNAUTHENTICATED && !(f & FLAG.no_auth)) return this.refused(call, ERR.noAuth);
+    if (client.multi !== null && f & FLAG.no_multi) return this.refused(call, ERR.notAllowedInMulti);
+    if (client.gates & CLIENT_ACL) {
+      const line = this.host.denied(call);
+      if (line !== null) return this.refused(call, line);
+    }
+    let gates = command.gates;
+    if (command.name === "exec" && client.multi !== null) gates |= client.multi.gates;
+    const against = gates & this.gates & ~(GATE_PAUSED_ALL | GATE_PAUSED_WRITES);
+    if (against !== 0) {
+      const line = this.host.refuse(call, against);
+      if (line !== null) return this.refused(call, line);
+    }
+    if (client.gates & CLIENT_SUBSCRIBED && client.out.resp === 2 && !SUBSCRIBED_MAY.has(command.name))
+      return this.refused(call, subscribedError(command.name));
+    if (client.multi !== null && this.queue(call)) return false;
+    if (gates & this.gates & (GATE_PAUSED_ALL | GATE_PAUSED_WRITES) && !(client.flags & FLAG_MASTER)) {
+      if (this.depth === 0 && !PAUSE_EXEMPT.has(command.name)) {
+        this.host.postpone(client);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private refused(call: Call, line: Buffer): boolean {
+    this.reject(call, line);
+    return false;
+  }
+
+  /** Inside MULTI: keeps the command for EXEC and answers QUEUED. False for those that run at once. */
+  private queue(call: Call): boolean {
+    const name = call.command.name;
+    if (MULTI_RUNS.has(name)) return false;
+    const client = call.client;
+    const multi = client.multi!;
+    // A transaction that will fail anyway keeps nothing (Redis queueMultiCommand).
+    if (!(client.flags & FLAG_DIRTY_EXEC)) {
+      const base = call.start;
+      const at = new Int32Array(call.argc * 2);
+      for (let i = 0; i < at.length; i++) at[i] = call.at[i] - base;
+      multi.queue.push({ command: call.command, buf: Buffer.from(call.buf.subarray(base, call.end)), at, argc: call.argc });
+      multi.flags |= call.command.flags;
+      multi.gates |= call.command.gates;
+      multi.bytes += call.end - base;
+    }
+    client.out.queued();
+    return true;
+  }
+
+  /** Runs a call whose fields are filled in, and accounts for it. EXEC and scripts use it for the inner commands. */
+  run(call: Call): void {
+    const command = call.command;
+    const out = call.out;
+    const before = clock.monoMs;
+    const errors = out.errors;
+    call.dirty = 0;
+    call.instead = null;
+    call.silent = false;
+    this.depth++;
+    const outer = this.current;
+    if (this.depth === 1) this.current = call.client;
+    command.run(call);
+    this.current = outer;
+    this.depth--;
+    const micros = (readClockAt(this.depth) - before) * 1000;
+    command.calls++;
+    command.usec += micros;
+    this.totalCommands++;
+    if (out.errors !== errors) {
+      command.failed++;
+      this.observers.failed?.(call, out.lastError!);
+    }
+    if (call.dirty !== 0 || call.instead !== null) this.host.changed(call);
+    const o = this.observers;
+    if (o.latency !== null) o.latency(command, micros);
+    if (o.slowlogMicros >= 0 && micros >= o.slowlogMicros && o.slowlog !== null) o.slowlog(call, micros);
+    if (o.monitor !== null) o.monitor(call, micros);
+    if (o.tracking !== null) o.tracking(call);
+  }
+
+  // ------------------------------------------------------------------------------------------------ output
+
+  /** Output was written for a client outside its own request: send it at the end of the event. */
+  wake(client: Client): void {
+    if (client.flags & FLAG_PENDING_OUTPUT || client.conn === null) return;
+    client.flags |= FLAG_PENDING_OUTPUT;
+    this.pending.push(client);
+    if (this.depth === 0 && !this.inEvent) this.scheduleFlush();
+  }
+
+  /** Set by ingest while it works on an event: it flushes at the end, nothing needs scheduling. */
+  inEvent = false;
+  private flushScheduled = false;
+  private scheduleFlush(): void {
+    if (this.flushScheduled) return;
+    this.flushScheduled = true;
+    queueMicrotask(() => {
+      this.flushScheduled = false;
+      this.endEvent();
+    });
+  }
+
+  /** The end of an event: AOF first, then every reply. */
+  endEvent(): void {
+    if (this.pending.length === 0 && !this.needsBeforeFlush) return;
+    if (this.host.beforeFlush()) this.flushAll();
+  }
+  /** The mode sets it when beforeFlush has work although nobody waits for a reply. */
+  needsBeforeFlush = false;
+
+  /** Sends what waits. */
+  flushAll(): void {
+    const pending = this.pending;
+    for (let i = 0; i < pending.length; i++) {
+      const client = pending[i];
+      client.flags &= ~FLAG_PENDING_OUTPUT;
+      const conn = client.conn!;
+      if (!conn.flush()) {
+        if (this.host.overOutputLimit(client)) {
+          conn.terminate();
+          continue;
+        }
+      }
+      if (client.flags & FLAG_CLOSE_AFTER_REPLY) conn.closeAfterFlush();
+    }
+    pending.length = 0;
+  }
+}
+
+/** The clock is read at the end of each outermost command; inside a unit time stands still, so inner commands get the plain difference. */
+function readClockAt(depth: number): number {
+  return depth === 0 ? readClock() : performance.now();
+}
+
+const MULTI_RUNS = new Set(["exec", "discard", "multi", "watch", "quit", "reset"]);
+const SUBSCRIBED_MAY = new Set([
+  "ping",
+  "subscribe",
+  "ssubscribe",
+  "unsubscribe",
+  "sunsubscribe",
+  "psubscribe",
+  "punsubscribe",
+  "quit",
+  "reset",
+]);
+/** These go on during a pause: the client that paused must be able to end it, replicas must not be cut. */
+const PAUSE_EXEMPT = new Set(["client|pause", "client|unpause", "replconf", "psync", "sync"]);
+
+function subscribedError(name: string): Buffer {
+  return errorLine(
+    `ERR Can't execute '${name.toLowerCase()}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+  );
+}

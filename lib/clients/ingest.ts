@@ -1,0 +1,225 @@
+/**
+ * Bytes of clients to requests: the connection handler of every client of the server and Sentinel modes. HOT.
+ *
+ *   data event --> rest + chunk --> Request.read --> Dispatcher.execute   (until the bytes, the slice or the client's turn end)
+ *              --> end of event: AOF, then one write a client
+ *
+ * A client gets at most 64 KiB or 1 ms of work a turn; then its socket is paused and it queues behind the others.
+ * A blocked or postponed client's bytes are kept, bounded by client-query-buffer-limit.
+ */
+import type { Conn, ConnHandler } from "../net/conn.ts";
+import { BROKEN, READY } from "../resp/request.ts";
+import { clock, readClock } from "../time/clock.ts";
+import {
+  FLAG_BLOCKED,
+  FLAG_CLOSE_AFTER_REPLY,
+  FLAG_CLOSE_ASAP,
+  FLAG_PENDING_OUTPUT,
+  FLAG_POSTPONED,
+  FLAG_QUEUED,
+  type Client,
+} from "./client.ts";
+import type { Dispatcher } from "./dispatch.ts";
+
+/** Bytes and milliseconds of one client's turn. */
+const SLICE_BYTES = 64 * 1024;
+const SLICE_MS = 1;
+/** A leftover of at most this size is copied out of its chunk, so that the chunk can go. */
+const COPY_BYTES = 16 * 1024;
+
+/** Work that must wait: a client that is blocked, postponed or leaving executes nothing. */
+const STOPPED = FLAG_BLOCKED | FLAG_POSTPONED | FLAG_CLOSE_AFTER_REPLY | FLAG_CLOSE_ASAP;
+
+export interface IngestOptions {
+  dispatcher: Dispatcher;
+  /** An accepted connection: makes the client, or returns null to refuse it (it has answered and closed by itself). */
+  accepted(conn: Conn<Client>): Client | null;
+  /** The client is gone: forget it. */
+  gone(client: Client, error: Error | null): void;
+  /** Bytes of a client whose data is not requests any more (a replica's link, PROXY headers): true when taken. */
+  divert(client: Client, chunk: Buffer): boolean;
+  /** Unexecuted bytes a client may pile up. */
+  queryLimitBytes(): number;
+  /** A protocol error, before the client is closed. */
+  protocolError(client: Client, text: string): void;
+  netInput(bytes: number): void;
+}
+
+export class Ingest {
+  readonly options: IngestOptions;
+  readonly dispatcher: Dispatcher;
+  readonly handler: ConnHandler<Client>;
+  private readonly ready: Client[];
+  private scheduled: boolean;
+
+  constructor(options: IngestOptions) {
+    this.options = options;
+    this.dispatcher = options.dispatcher;
+    this.ready = [];
+    this.scheduled = false;
+    this.handler = {
+      open: (conn) => this.open(conn),
+      data: (conn, chunk) => this.data(conn, chunk),
+      drained: (conn) => {
+        if (conn.data !== null) conn.data.softLimitSinceMs = 0;
+      },
+      end: (conn) => conn.closeAfterFlush(),
+      close: (conn, error) => {
+        if (conn.data !== null) options.gone(conn.data, error);
+      },
+    };
+  }
+
+  private open(conn: Conn<Client>): void {
+    const client = this.options.accepted(conn);
+    if (client !== null) conn.data = client;
+  }
+
+  private data(conn: Conn<Client>, chunk: Buffer): void {
+    const client = conn.data;
+    if (client === null) return;
+    const d = this.dispatcher;
+    readClock();
+    client.lastActiveMs = clock.nowMs;
+    this.options.netInput(chunk.length);
+    d.inEvent = true;
+    if (client.replica !== null && this.options.divert(client, chunk)) {
+      // taken
+    } else if (client.rest === null) this.process(client, chunk, 0, chunk.length);
+    else this.append(client, chunk);
+    d.inEvent = false;
+    this.finish(client);
+  }
+
+  /** The end of an event: what the client and others were told goes out. */
+  private finish(client: Client): void {
+    const d = this.dispatcher;
+    if (
+      client.conn !== null &&
+      !(client.flags & FLAG_PENDING_OUTPUT) &&
+      (client.out.n > 0 || client.out.chunks.length > 0 || client.flags & FLAG_CLOSE_AFTER_REPLY)
+    ) {
+      client.flags |= FLAG_PENDING_OUTPUT;
+      d.pending.push(client);
+    } else if (client.flags & FLAG_CLOSE_AFTER_REPLY && !(client.flags & FLAG_PENDING_OUTPUT)) client.conn?.closeAfterFlush();
+    d.endEvent();
+  }
+
+  /** New bytes behind kept ones. */
+  private append(client: Client, chunk: Buffer): void {
+    const have = client.restLength;
+    const total = have + chunk.length;
+    let rest = client.rest!;
+    if (total > rest.length) {
+      const need = client.request.partial ? client.request.needBytes : 0;
+      const bigger = Buffer.allocUnsafeSlow(Math.max(total, Math.min(need, Math.max(total * 2, SLICE_BYTES))));
+      rest.copy(bigger, 0, 0, have);
+      rest = client.rest = bigger;
+    }
+    chunk.copy(rest, have);
+    client.restLength = total;
+    if (total > this.options.queryLimitBytes()) {
+      this.options.protocolError(client, "query buffer limit");
+      client.rest = null;
+      client.restLength = 0;
+      client.flags |= FLAG_CLOSE_ASAP;
+      client.conn!.terminate();
+      return;
+    }
+    if (client.flags & (STOPPED | FLAG_QUEUED)) return;
+    if (client.request.partial && total < client.request.needBytes) return;
+    this.resume(client);
+  }
+
+  /** Executes what a client has piled up: after a block, a pause, or when its turn comes again. */
+  resume(client: Client): void {
+    const rest = client.rest;
+    if (rest === null) return;
+    const length = client.restLength;
+    client.rest = null;
+    client.restLength = 0;
+    this.process(client, rest, 0, length);
+  }
+
+  /** As resume, from outside an event (unblocked, unpaused): flushes by itself. */
+  resumeLater(client: Client): void {
+    this.enqueue(client);
+  }
+
+  /** Executes the requests in buf[pos, len); keeps what is left. */
+  private process(client: Client, buf: Buffer, pos: number, len: number): void {
+    const d = this.dispatcher;
+    const request = client.request;
+    const started = clock.monoMs;
+    const sliceEnd = pos + SLICE_BYTES;
+    while (pos < len) {
+      if (client.flags & STOPPED) break;
+      const status = request.read(buf, pos, len);
+      if (status === READY) {
+        const begin = pos;
+        pos = request.end;
+        if (request.argc > 0) {
+          d.execute(client, request);
+          if (client.flags & FLAG_POSTPONED) {
+            // Refused for now: the very same request is read again when the pause ends.
+            pos = begin;
+            break;
+          }
+        }
+        if (request.at.length > 1024) request.reset();
+        if (pos < len && (pos > sliceEnd || clock.monoMs - started > SLICE_MS)) {
+          this.keep(client, buf, pos, len);
+          this.enqueue(client);
+          return;
+        }
+      } else if (status === BROKEN) {
+        this.options.protocolError(client, request.error);
+        client.out.errorText(`ERR ${request.error}`);
+        client.flags |= FLAG_CLOSE_AFTER_REPLY;
+        return;
+      } else break;
+    }
+    if (pos < len && !(client.flags & (FLAG_CLOSE_AFTER_REPLY | FLAG_CLOSE_ASAP))) this.keep(client, buf, pos, len);
+  }
+
+  /** Keeps buf[pos, len) for later; an unfinished request moves with its bytes. */
+  private keep(client: Client, buf: Buffer, pos: number, len: number): void {
+    const bytes = len - pos;
+    if (bytes <= COPY_BYTES) {
+      const need = client.request.partial ? Math.min(client.request.needBytes, COPY_BYTES) : 0;
+      const copy = Buffer.allocUnsafeSlow(Math.max(bytes, need));
+      buf.copy(copy, 0, pos, len);
+      client.rest = copy;
+    } else client.rest = buf.subarray(pos, len);
+    client.restLength = bytes;
+    if (client.request.partial) client.request.rebase(0);
+  }
+
+  private enqueue(client: Client): void {
+    if (client.flags & FLAG_QUEUED) return;
+    client.flags |= FLAG_QUEUED;
+    client.conn?.pause();
+    this.ready.push(client);
+    if (!this.scheduled) {
+      this.scheduled = true;
+      setImmediate(() => this.turn());
+    }
+  }
+
+  /** One slice for each client that queues. */
+  private turn(): void {
+    this.scheduled = false;
+    const d = this.dispatcher;
+    const round = this.ready.splice(0);
+    for (const client of round) {
+      client.flags &= ~FLAG_QUEUED;
+      if (client.conn === null || !client.conn.isOpen) continue;
+      readClock();
+      d.inEvent = true;
+      if (!(client.flags & STOPPED)) this.resume(client);
+      d.inEvent = false;
+      if (!(client.flags & FLAG_QUEUED)) client.conn.resume();
+      this.finish(client);
+    }
+  }
+}
