@@ -1,29 +1,29 @@
 /** The command table: every row is sound, names are found in any case, keys are found where commands have them. */
 import { describe, expect, test } from "bun:test";
 import { type Arg, parseArgs, syntaxOf } from "../../lib/commands/table/args.ts";
-import { CommandTable, commandTable } from "../../lib/commands/table/index.ts";
+import { RowTable, rowTable } from "../../lib/commands/table/index.ts";
 import { findKeys, KeyList, lastKeyOf } from "../../lib/commands/table/keys.ts";
 import { ACL, FLAG, KEY, KEYS_BY_RANGE, KEYS_BY_SEARCH, NO_KEYS, type Row } from "../../lib/commands/table/row.ts";
 
-const all = commandTable("all");
+const all = rowTable("all");
 const has = (row: Row, flag: keyof typeof FLAG) => (row.flags & FLAG[flag]) !== 0;
-const names = (rows: Row[]) => rows.map((row) => row.fullName);
+const names = (rows: Row[]) => rows.map((row) => row.name);
 
 describe("rows", () => {
   test("are those of Redis 7.2: 242 commands and 150 subcommands", () => {
     expect(all.rows.length).toBe(242);
     expect(all.all.length).toBe(392);
-    expect(new Set(all.all.map((row) => row.fullName)).size).toBe(392);
+    expect(new Set(all.all.map((row) => row.name)).size).toBe(392);
   });
 
   test("Sentinel knows 73 of them, 22 of which are its own", () => {
-    expect(commandTable("sentinel").all.length).toBe(73);
-    expect(commandTable("sentinel").rows.length).toBe(15);
-    expect(commandTable("server").all.length).toBe(392 - 22);
-    expect(commandTable("server").get("sentinel")).toBeUndefined();
-    expect(commandTable("sentinel").get("get")).toBeUndefined();
-    expect(commandTable("sentinel").get("client|no-touch")).toBeUndefined();
-    expect(commandTable("sentinel").get("client|kill")).toBeDefined();
+    expect(rowTable("sentinel").all.length).toBe(73);
+    expect(rowTable("sentinel").rows.length).toBe(15);
+    expect(rowTable("server").all.length).toBe(392 - 22);
+    expect(rowTable("server").get("sentinel")).toBeUndefined();
+    expect(rowTable("sentinel").get("get")).toBeUndefined();
+    expect(rowTable("sentinel").get("client|no-touch")).toBeUndefined();
+    expect(rowTable("sentinel").get("client|kill")).toBeDefined();
   });
 
   test("are numbered by their place, containers before their subcommands", () => {
@@ -34,7 +34,7 @@ describe("rows", () => {
   test("have sound names, arities, versions and words", () => {
     const wrong = all.all.filter(
       (row) =>
-        !/^[a-z][a-z0-9_-]*$/.test(row.name) ||
+        !/^[a-z][a-z0-9_-]*$/.test(row.shortName) ||
         row.arity === 0 ||
         Math.abs(row.arity) < (row.parent === null ? 1 : 2) ||
         !/^\d+\.\d+\.\d+$/.test(row.doc.since) ||
@@ -95,7 +95,7 @@ describe("rows", () => {
     for (const row of all.all) {
       const specs = new Set<number>();
       const walk = (args: Arg[]) => {
-        expect(new Set(args.map((arg) => arg.name)).size, row.fullName).toBe(args.length);
+        expect(new Set(args.map((arg) => arg.name)).size, row.name).toBe(args.length);
         for (const arg of args) {
           if (arg.keySpec >= 0) specs.add(arg.keySpec);
           walk(arg.args);
@@ -103,7 +103,7 @@ describe("rows", () => {
       };
       walk(parseArgs(row.doc.args ?? ""));
       const real = row.keys.map((spec, i) => ((spec.flags & KEY.not_key) === 0 ? i : -1)).filter((i) => i >= 0);
-      expect([...specs].sort(), row.fullName).toEqual(real);
+      expect([...specs].sort(), row.name).toEqual(real);
     }
   });
 });
@@ -139,21 +139,21 @@ describe("arguments", () => {
 
 describe("names", () => {
   const bytes = (text: string) => Buffer.from(`xx${text}yy`, "latin1");
-  const find = (table: CommandTable, text: string) => table.find(bytes(text), 2, 2 + text.length)?.fullName;
+  const find = (table: RowTable, text: string) => table.find(bytes(text), 2, 2 + text.length)?.name;
 
   test("of every row are found in any case, and nothing else", () => {
     for (const row of all.all) {
-      const upper = bytes(row.name.toUpperCase());
+      const upper = bytes(row.shortName.toUpperCase());
       const found = row.parent === null ? all.find(upper, 2, upper.length - 2) : all.findSub(row.parent, upper, 2, upper.length - 2);
       expect(found).toBe(row);
-      expect(all.get(row.fullName)).toBe(row);
+      expect(all.get(row.name)).toBe(row);
     }
     for (const text of ["", "ge", "gett", "get\0", "list", "config|get", "x".repeat(100_000)]) expect(find(all, text)).toBeUndefined();
     expect(all.findSub(all.get("client")!, bytes("encoding"), 2, 10)).toBeNull();
   });
 
   test("can be changed, as rename-command does", () => {
-    const table = new CommandTable("server");
+    const table = new RowTable("server");
     expect(table.rename("FLUSHALL", "Really-Flush-Everything")).toBe("ok");
     expect(find(table, "flushall")).toBeUndefined();
     expect(find(table, "REALLY-flush-everything")).toBe("flushall");
@@ -162,8 +162,8 @@ describe("names", () => {
     expect(find(table, "config")).toBeUndefined();
     expect(table.get("config|get")).toBeUndefined();
     expect(table.rename("get", "set")).toBe("name taken");
-    expect(table.rows.length).toBe(commandTable("server").rows.length - 2);
-    expect(find(commandTable("server"), "flushall")).toBe("flushall");
+    expect(table.rows.length).toBe(rowTable("server").rows.length - 2);
+    expect(find(rowTable("server"), "flushall")).toBe("flushall");
   });
 });
 
@@ -248,7 +248,7 @@ describe("keys", () => {
       findKeys(row, buf, at, 0, argc, list);
       const expected: number[] = [];
       for (let i = row.firstKey; i <= lastKeyOf(row, argc); i += row.keyStep) expected.push(i);
-      expect([...list.pos.subarray(0, list.count)], row.fullName).toEqual(expected);
+      expect([...list.pos.subarray(0, list.count)], row.name).toEqual(expected);
     }
     const searched = all.all.filter((row) => row.keysKind === KEYS_BY_SEARCH);
     expect(searched.length).toBe(all.all.filter((row) => has(row, "movablekeys")).length);

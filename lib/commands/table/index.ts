@@ -58,19 +58,19 @@ function serves(mode: TableMode, flags: number): boolean {
 }
 
 /** Built tables, one a mode. */
-const built = new Map<TableMode, CommandTable>();
+const built = new Map<TableMode, RowTable>();
 
 /** The table of a mode; built at the first call, the same one ever after. */
-export function commandTable(mode: TableMode): CommandTable {
+export function rowTable(mode: TableMode): RowTable {
   let table = built.get(mode);
   if (table === undefined) {
-    table = new CommandTable(mode);
+    table = new RowTable(mode);
     built.set(mode, table);
   }
   return table;
 }
 
-export class CommandTable {
+export class RowTable {
   /** Top-level commands, in the table's order. */
   rows: Row[];
   /** Commands and subcommands; all[row.id] === row. Renaming leaves it alone. */
@@ -83,14 +83,15 @@ export class CommandTable {
   /** Longest name: what is longer is no command and is not hashed. */
   private longest: number;
 
-  constructor(mode: TableMode) {
+  /** `keep` leaves rows out, for a mode that does not serve them all. */
+  constructor(mode: TableMode, keep: (row: Row) => boolean = () => true) {
     const all: Row[] = [];
     this.rows = [];
     this.names = new Map();
     for (const [group, literals] of GROUPS)
       for (const [name, literal] of Object.entries(literals)) {
         const row = new Row(all.length, name, null, group, literal);
-        if (!serves(mode, row.flags)) continue;
+        if (!serves(mode, row.flags) || !keep(row)) continue;
         all.push(row);
         this.rows.push(row);
         this.names.set(name, row);
@@ -98,7 +99,7 @@ export class CommandTable {
         row.subcommands = [];
         for (const [subName, subLiteral] of Object.entries(literal.subcommands)) {
           const sub = new Row(all.length, subName, row, group, subLiteral);
-          if (!serves(mode, sub.flags)) continue;
+          if (!serves(mode, sub.flags) || !keep(sub)) continue;
           all.push(sub);
           row.subcommands.push(sub);
         }
@@ -125,7 +126,7 @@ export class CommandTable {
     const bar = name.indexOf("|");
     if (bar < 0) return this.names.get(name);
     const sub = name.slice(bar + 1);
-    return this.names.get(name.slice(0, bar))?.subcommands?.find((row) => row.name === sub);
+    return this.names.get(name.slice(0, bar))?.subcommands?.find((row) => row.shortName === sub);
   }
 
   /**
@@ -151,7 +152,7 @@ export class CommandTable {
     this.keys = new Array<string>(capacity).fill("");
     for (const [name, row] of this.names) {
       this.insert(name, row);
-      if (row.subcommands !== null) for (const sub of row.subcommands) this.insert(sub.name, sub);
+      if (row.subcommands !== null) for (const sub of row.subcommands) this.insert(sub.shortName, sub);
     }
   }
 

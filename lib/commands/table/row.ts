@@ -158,10 +158,10 @@ export const KEYS_BY_SEARCH = 2;
 export class Row {
   /** 0, 1, 2 ... within its table, containers before their subcommands. */
   readonly id: number;
-  /** Own name, lower case: `get`, and `list` for CLIENT LIST. */
+  /** Lower case, as replies and errors show it: `get`, `client|list`. */
   readonly name: string;
-  /** Name as replies and errors show it: `get`, `client|list`. */
-  readonly fullName: string;
+  /** The last part of it: `get`, `list`. */
+  readonly shortName: string;
   readonly parent: Row | null;
   readonly group: string;
   readonly arity: number;
@@ -186,8 +186,8 @@ export class Row {
 
   constructor(id: number, name: string, parent: Row | null, group: string, doc: CommandLiteral) {
     this.id = id;
-    this.name = name;
-    this.fullName = parent === null ? name : `${parent.name}|${name}`;
+    this.name = parent === null ? name : `${parent.name}|${name}`;
+    this.shortName = name;
     this.parent = parent;
     this.group = group;
     this.arity = doc.arity;
