@@ -93,6 +93,36 @@ export function isInt64Text(b: Uint8Array, start: number, end: number): boolean 
   return length >= 16 && parseBigInt64(b, start, end) !== null;
 }
 
+/** What `parseInt64Pair` read last: the high half as int32, the low half 0..2^32-1; value = i64Hi * 2^32 + i64Lo. */
+export let i64Hi = 0;
+export let i64Lo = 0;
+
+/** Redis string2ll over the whole int64 range without a BigInt: true sets `i64Hi` and `i64Lo`, false means not a canonical int64. */
+export function parseInt64Pair(b: Uint8Array, start: number, end: number): boolean {
+  const length = end - start;
+  if (length < 1 || length > INT_TEXT_MAX) return false;
+  const negative = b[start] === 45;
+  let i = negative ? start + 1 : start;
+  if (i === end) return false;
+  if (b[i] === 48 && length > 1) return false;
+  let hi = 0;
+  let lo = 0;
+  for (; i < end; i++) {
+    const c = b[i] - 48;
+    if (c < 0 || c > 9) return false;
+    lo = lo * 10 + c;
+    const carry = Math.floor(lo / 4294967296);
+    lo -= carry * 4294967296;
+    hi = hi * 10 + carry;
+    if (hi > 2147483648) return false;
+  }
+  if (hi > 2147483647 && !(negative && lo === 0)) return false;
+  // Two's complement of the pair; the low half carries when it is zero.
+  i64Hi = negative ? (lo === 0 ? -hi | 0 : ~hi) : hi;
+  i64Lo = negative ? -lo >>> 0 : lo;
+  return true;
+}
+
 /** High and low half (each 0..2^32-1) of what `parseUint64` read last. */
 export let u64Hi = 0;
 export let u64Lo = 0;
@@ -179,6 +209,15 @@ export function writeInt(b: Uint8Array, pos: number, n: number): number {
 /** Writes any bigint in decimal at b[pos]; returns the position after it. */
 export function writeBigInt(b: Uint8Array, pos: number, n: bigint): number {
   return writeText(b, pos, n.toString());
+}
+
+/** Writes the int64 hi * 2^32 + lo (hi int32, lo 0..2^32-1) in decimal at b[pos]; returns the position after it. */
+export function writeInt64(b: Uint8Array, pos: number, hi: number, lo: number): number {
+  if (hi >= -0x200000 && hi < 0x200000) {
+    const v = hi * 4294967296 + lo;
+    if (v >= -MAX_SAFE) return writeInt(b, pos, v);
+  }
+  return writeBigInt(b, pos, (BigInt(hi) << 32n) | BigInt(lo));
 }
 
 /** Writes the uint64 hi * 2^32 + lo (halves 0..2^32-1) in decimal at b[pos]; returns the position after it. */

@@ -8,7 +8,10 @@ import {
   isInt64Text,
   parseBigInt64,
   parseDouble,
+  i64Hi,
+  i64Lo,
   parseInt64,
+  parseInt64Pair,
   parseUint64,
   shortestText,
   u64Hi,
@@ -16,6 +19,7 @@ import {
   writeBigInt,
   writeDouble,
   writeInt,
+  writeInt64,
   writeUint64,
 } from "../../../lib/bytes/number.ts";
 import { startRealRedis } from "../../support/real_redis.ts";
@@ -79,6 +83,31 @@ test("any int64 is read and written back", () => {
     }
   expect(written((b, p) => writeInt(b, p, -0))).toBe("0");
   expect(written((b, p) => writeInt(b, p, Number.MAX_SAFE_INTEGER))).toBe("9007199254740991");
+});
+
+test("int64 halves follow parseBigInt64", () => {
+  const read = (t: string) => (parseInt64Pair(...inside(t)) ? (BigInt(i64Hi) << 32n) | BigInt(i64Lo) : null);
+  fc.assert(
+    fc.property(fc.bigInt({ min: -(2n ** 66n), max: 2n ** 66n }), fc.nat(65), (v, shift) => {
+      const t = (v >> BigInt(shift)).toString();
+      expect(read(t)).toBe(big(t));
+      const m = BigInt.asIntN(64, v >> BigInt(shift));
+      expect(written((b, p) => writeInt64(b, p, Number(m >> 32n), Number(m & 0xffffffffn)))).toBe(m.toString());
+    }),
+    { numRuns: 2000 },
+  );
+  const edges = [
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-4294967296",
+    "-1",
+    "0",
+    "-0",
+  ];
+  for (const t of [...edges, "", "-", "01", "+1", "1x", "99999999999999999999", "-9007199254740992", "9007199254740992"])
+    expect([t, read(t)]).toEqual([t, big(t)]);
 });
 
 test("uint64 halves", () => {
