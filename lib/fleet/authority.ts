@@ -27,7 +27,7 @@
 import type { Address } from "./hello.ts";
 import { sameAddress, showAddress } from "./hello.ts";
 import type { History } from "./lineage.ts";
-import { continues, lineage } from "./lineage.ts";
+import { continues, isSuccessor } from "./lineage.ts";
 import type { Claim, Count, SentinelView, Situation } from "./majority.ts";
 import { count, whoIs } from "./majority.ts";
 import type { Role } from "./replication.ts";
@@ -67,7 +67,7 @@ export type Confirmed = {
   serverId: string | null;
   address: Address | null;
   epoch: number;
-  /** As it was when this server last said master. */
+  /** As it was when this server last said master, null if we never saw that. */
   history: History | null;
   /** Since when it is this server. */
   sinceMs: number;
@@ -208,6 +208,8 @@ function saysMaster(s: ServerView): boolean {
   return s.reachable && s.role === "master";
 }
 
+const FIRST_WORD = "waiting for a first word of Sentinels";
+
 function judge(scene: Scene): Verdict {
   const { input } = scene;
   if (input.hints.override != null) return forced(scene, input.hints.override);
@@ -217,7 +219,7 @@ function judge(scene: Scene): Verdict {
     case "majority":
       return chosen(scene, scene.count.agreed!, "majority");
     case "never":
-      if (discovering(scene)) return unconfirmed(scene, "waiting for a first word of Sentinels");
+      if (discovering(scene)) return unconfirmed(scene, FIRST_WORD);
       return withoutSentinels(scene, "no Sentinel was ever seen");
     case "gone":
       if (input.policy === "hold") return holdPolicy(scene, "all Sentinels are gone");
@@ -292,19 +294,19 @@ function chosen(scene: Scene, claim: Claim, by: "majority" | "leader"): Verdict 
   return { ...base, serve: null, by: null, level: "warning", reason: `the Sentinels' master ${name(x)} ${state(x)}`, fence };
 }
 
-/** The next `confirmed`. A server that no longer says master keeps the history it had when it did: what came since is another's. */
+/** The next `confirmed`. Its history is only taken while it says master: before and after, it is another's. */
 function confirm(input: AuthorityInput, s: ServerView | null, address: Address | null, epoch: number, by: Reason): Confirmed {
   const was = input.confirmed;
   const same =
     was !== null &&
     was.serverId === (s?.id ?? null) &&
     (s !== null || (address !== null && was.address !== null && sameAddress(address, was.address)));
-  const told = s === null ? null : saysMaster(s) || !same ? s.history : was.history;
+  const before = same ? was.history : null;
   return {
     serverId: s?.id ?? null,
     address,
     epoch,
-    history: told ?? (same ? was.history : null),
+    history: s !== null && saysMaster(s) ? (s.history ?? before) : before,
     sinceMs: same ? was.sinceMs : input.nowMs,
     by,
   };
@@ -312,7 +314,7 @@ function confirm(input: AuthorityInput, s: ServerView | null, address: Address |
 
 /** Why `s` may not be served beside the claim. */
 function fencedBy(s: ServerView, x: ServerView | null, claim: Claim): string {
-  if (x !== null && !saysMaster(x) && s.history !== null && x.history !== null && lineage(s.history, x.history).kind === "successor")
+  if (x !== null && !saysMaster(x) && isSuccessor(s.history, x.history))
     return "promoted, but not confirmed by a majority of Sentinels yet";
   return `the Sentinels' master is ${x === null ? showAddress(claim.address) : name(x)}, epoch ${claim.epoch}`;
 }
@@ -354,7 +356,7 @@ function promotion(scene: Scene, x: ServerView, claim: Claim): ServerView | null
     if (other.epoch <= claim.epoch || other.serverId === null) continue;
     const y = masters.find((m) => m.id === other.serverId && m !== x);
     if (y === undefined || input.nowMs - y.masterSinceMs > input.limits.promotionHoldMs) continue;
-    if (y.history !== null && x.history !== null && lineage(y.history, x.history).kind === "successor") return y;
+    if (isSuccessor(y.history, x.history)) return y;
   }
   return null;
 }
@@ -412,8 +414,8 @@ function unconfirmed(scene: Scene, why: string): Verdict {
     return { ...base, confirmed, serve: c, by: "stay", reason: `${name(c)} stays the master: ${why}`, fence };
   }
   // Gone or demoted. Whoever was promoted from it continues it, once the promotion is too old to be undone.
-  const before = c !== null && c.reachable && c.role === "replica" ? [was.history, c.history] : [was.history];
-  const heirs = masters.filter((m) => before.some((h) => continues(m.history, h)));
+  const demoted = c !== null && c.reachable && c.role === "replica";
+  const heirs = masters.filter((m) => isSuccessor(m.history, was.history) || (demoted && continues(m.history, c.history)));
   const heir = heirs.length === 1 ? heirs[0]! : null;
   if (heir !== null && input.nowMs - heir.masterSinceMs >= input.limits.settleMs) {
     const confirmed = confirm(input, heir, heir.addresses[0] ?? null, was.epoch, "lineage");
@@ -449,8 +451,11 @@ function firstWithoutMajority(scene: Scene, why: string): Verdict {
   const base = { votes: scene.count.claims[0]?.voters.length ?? 0, epoch: 0, confirmed: null, fence: null, level: "warning" as const };
   const listed = input.servers.filter((s) => s.listed);
   const m = masters.length === 2 ? promotedOf(masters) : masters.length === 1 ? masters[0]! : null;
+  // A single server agrees with itself: where Sentinels are about to be heard that is not worth much.
+  const alone = listed.length < 2 && why === FIRST_WORD;
   const agree =
     m !== null &&
+    !alone &&
     listed.every((s) => s === m || (s.reachable && (saysMaster(s) || follows(s, m) || s.history?.replid === m.history?.replid)));
   if (m === null || !agree) {
     const reason = `${why}, no master was confirmed before${masters.length === 0 ? " and no server says master" : ""}`;
@@ -505,9 +510,7 @@ function prefer(masters: readonly ServerView[], was: Confirmed | null): [ServerV
 
 /** The one that was promoted from every other, or null. */
 function promotedOf(masters: readonly ServerView[]): ServerView | null {
-  const heirs = masters.filter((m) =>
-    masters.every((o) => o === m || (m.history !== null && o.history !== null && lineage(m.history, o.history).kind === "successor")),
-  );
+  const heirs = masters.filter((m) => masters.every((o) => o === m || isSuccessor(m.history, o.history)));
   return heirs.length === 1 ? heirs[0]! : null;
 }
 
