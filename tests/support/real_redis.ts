@@ -3,7 +3,7 @@
  * `startRealRedis` gives null when no redis-server is installed; a test then says that it was skipped.
  * This is the tests' own tiny client, for byte-exact comparisons; it knows no reconnect and no push.
  */
-import { mkdtempSync, existsSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createConnection, type Socket } from "node:net";
@@ -93,13 +93,24 @@ function parseReply(b: Buffer, at: number): { reply: Reply; next: number } | nul
 }
 
 /** Starts redis-server with these extra arguments; null when none is installed. */
-export async function startRealRedis(...args: string[]): Promise<RealRedis | null> {
+export function startRealRedis(...args: string[]): Promise<RealRedis | null> {
+  return start((dir, path) => ["--port", "0", "--unixsocket", path, "--save", "", "--dir", dir, "--daemonize", "no", ...args]);
+}
+
+/** Starts a Sentinel that watches nothing; null when redis-server is not installed. */
+export function startRealSentinel(): Promise<RealRedis | null> {
+  return start((dir, path) => {
+    writeFileSync(join(dir, "sentinel.conf"), `port 0\nunixsocket ${path}\ndir ${dir}\n`);
+    return [join(dir, "sentinel.conf"), "--sentinel"];
+  });
+}
+
+async function start(argsOf: (dir: string, path: string) => string[]): Promise<RealRedis | null> {
   const program = process.env["REAL_REDIS_SERVER"] ?? Bun.which("redis-server");
   if (program === null) return null;
   const dir = mkdtempSync(join(tmpdir(), "real-redis-"));
   const path = join(dir, "s");
-  const own = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", dir, "--daemonize", "no"];
-  const pid = Bun.spawn([program, ...own, ...args], { stdout: "ignore", stderr: "ignore" });
+  const pid = Bun.spawn([program, ...argsOf(dir, path)], { stdout: "ignore", stderr: "ignore" });
   for (let i = 0; i < 500 && !existsSync(path); i++) await Bun.sleep(10);
   const socket = createConnection(path);
   await new Promise((resolve, reject) => {

@@ -94,7 +94,7 @@ export const generic = {
     since: "1.0.0",
     flags: "write fast @keyspace",
     keys: "1 RW access update",
-    summary: "Move a key to another database.",
+    summary: "Move a key into another database.",
     args: "key db:int",
   },
   object: {

@@ -37,7 +37,7 @@ const GROUPS: readonly (readonly [group: string, rows: CommandLiterals])[] = [
   ["list", list],
   ["hash", hash],
   ["set", set],
-  ["sorted_set", sortedSet],
+  ["sorted-set", sortedSet],
   ["stream", stream],
   ["pubsub", pubsub],
   ["transactions", transactions],

@@ -327,7 +327,7 @@ export const serverAdmin = {
         arity: -3,
         since: "4.0.0",
         flags: "no_async_loading admin noscript protected",
-        summary: "Load a module.",
+        summary: "Load a module from a file.",
         args: "path [arg...]",
       },
       loadex: {
@@ -341,7 +341,7 @@ export const serverAdmin = {
         arity: 3,
         since: "4.0.0",
         flags: "no_async_loading admin noscript protected",
-        summary: "Unload a module.",
+        summary: "Take a module out again.",
         args: "name",
       },
     },

@@ -99,7 +99,7 @@ export const set = {
     since: "1.0.0",
     flags: "write fast @set",
     keys: "1 RW access delete; 2 RW insert",
-    summary: "Move a member from one set to another.",
+    summary: "Move a member from one set into another.",
     args: "source#0 destination#1 member",
   },
   spop: {
