@@ -117,7 +117,7 @@ export interface CommandLiteral {
 }
 export type CommandLiterals = Readonly<Record<string, CommandLiteral>>;
 
-/** The HELP that every container but a few has: it takes no arguments and answers at once. `of` is the container, upper case. */
+/** The HELP subcommand that most containers have. `of` is the container's name, upper case. */
 export function help(of: string, since: string, flags: string): CommandLiteral {
   return { arity: 2, since, flags, summary: `The subcommands of ${of}, explained.` };
 }
@@ -291,11 +291,11 @@ function readWhere(text: string, flags: number, note: string): KeySpec {
   const keyword = sign < 0 ? "" : text.slice(0, sign);
   const begin = sign < 0 ? BY_INDEX : BY_KEYWORD;
   const index = Number.parseInt(text.slice(sign + 1), 10);
+  if (Number.isNaN(index)) throw new Error(`command table: no key position: ${text}`);
   if (text.endsWith("#")) return spec(flags, note, begin, index, keyword, FIND_KEYNUM, 0, 1, 0);
-  const to = numberAfter(text, "..", index);
-  const last = to < 0 ? to : to - index;
-  const ends = text.includes("..") ? last : 0;
-  return spec(flags, note, begin, index, keyword, FIND_RANGE, ends, numberAfter(text, ":", 1), numberAfter(text, "/", 0));
+  const to = numberAfter(text, "..", 0);
+  const last = to > 0 ? to - index : to;
+  return spec(flags, note, begin, index, keyword, FIND_RANGE, last, numberAfter(text, ":", 1), numberAfter(text, "/", 0));
 }
 
 function numberAfter(text: string, mark: string, otherwise: number): number {
