@@ -6,7 +6,7 @@
 import { makeAddr, sameAddr, shown } from "./addr.ts";
 import { debug, configGet, configSet, monitor, remove, set } from "./commands_set.ts";
 import { inProgress, startFailover } from "./failover.ts";
-import { glob } from "./glob.ts";
+import { globMatchText } from "../../bytes/glob.ts";
 import { processHello } from "./hello.ts";
 import { persistFirst } from "./persist.ts";
 import { selectReplica } from "./select.ts";
@@ -146,7 +146,7 @@ function failover(t: Turn, m: Master): Answer {
 function reset(t: Turn, args: string[]): Answer {
   let n = 0;
   for (const m of t.s.masters.values()) {
-    if (!glob(args[0], m.name, false)) continue;
+    if (!globMatchText(args[0], m.name)) continue;
     resetMaster(t, m);
     n++;
   }

@@ -4,7 +4,7 @@
  */
 import { isIP, wholeNumber } from "./text.ts";
 import { emit } from "./events.ts";
-import { glob } from "./glob.ts";
+import { globMatchText } from "../../bytes/glob.ts";
 import { closeLink, release } from "./links.ts";
 import { persistFirst, persistSoon } from "./persist.ts";
 import { createMaster, touch, type Master, type Periods, type State, type Turn } from "./state.ts";
@@ -25,7 +25,8 @@ export function monitor(t: Turn, args: string[], client: ClientId): Answer | und
   const port = wholeNumber(portText);
   if (port === null) return err("Invalid port");
   if (quorum <= 0) return err("Quorum must be 1 or greater.");
-  if (!isIP(host) && (!t.s.resolveHostnames || !t.s.resolved.has(host.toLowerCase()))) return err("Invalid IP address or hostname specified");
+  if (!isIP(host) && (!t.s.resolveHostnames || !t.s.resolved.has(host.toLowerCase())))
+    return err("Invalid IP address or hostname specified");
   const m = createMaster(t, name, host, port, quorum);
   if (typeof m === "string") return err(m);
   // A master of this name may have been removed and voted for before: no second vote in an epoch that has already been.
@@ -119,7 +120,7 @@ export function set(t: Turn, args: string[], client: ClientId): Answer | undefin
   const m = t.s.masters.get(args[0]);
   if (m === undefined) return err("No such master with that name");
   let changes = 0;
-  for (let i = 1; i < args.length; ) {
+  for (let i = 1; i < args.length;) {
     const name = args[i];
     const lower = name.toLowerCase();
     const option = Object.hasOwn(OPTIONS, lower) ? OPTIONS[lower] : undefined;
@@ -130,7 +131,8 @@ export function set(t: Turn, args: string[], client: ClientId): Answer | undefin
       const values = args.slice(i + 1, i + 1 + option.values);
       const result = option.apply(t, m, values);
       if (result === "bad") error = err(`Invalid argument '${values[0]}' for SENTINEL SET '${name}'`);
-      else if (typeof result === "object" && "bad" in result) error = err(`Invalid argument '${values[result.bad]}' for SENTINEL SET '${name}'`);
+      else if (typeof result === "object" && "bad" in result)
+        error = err(`Invalid argument '${values[result.bad]}' for SENTINEL SET '${name}'`);
       else if (typeof result === "object") error = result;
       else {
         emit(t, "warning", "+set", m, ` ${name} ${option.secret ? "******" : values.join(" ")}`);
@@ -199,7 +201,7 @@ export function configGet(t: Turn, patterns: string[]): Answer {
   const seen = new Set<string>();
   for (const pattern of patterns)
     for (const [name, setting] of Object.entries(SETTINGS)) {
-      if (seen.has(name) || !glob(pattern, name, true)) continue;
+      if (seen.has(name) || !globMatchText(pattern, name, true)) continue;
       seen.add(name);
       map.push(name, setting.get(t.s));
     }

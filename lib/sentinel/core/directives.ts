@@ -119,7 +119,9 @@ function loadMasterLine(x: Loader, line: string[]): string {
   const one = ONE_VALUE[name];
   if (one !== undefined) {
     if (name === "parallel-syncs" && args.length === 3) {
-      x.warn(`'sentinel parallel-syncs ${args.join(" ")}' has one argument too many: read as 'sentinel parallel-syncs ${args[0]} ${args[2]}'`);
+      x.warn(
+        `'sentinel parallel-syncs ${args.join(" ")}' has one argument too many: read as 'sentinel parallel-syncs ${args[0]} ${args[2]}'`,
+      );
       args.splice(1, 1);
     }
     if (args.length !== 2) return UNKNOWN;

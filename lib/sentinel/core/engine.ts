@@ -28,7 +28,7 @@ const SAVE_AGAIN_MS = 1000;
 /** A hello that was refused is repeated after this time. */
 const HELLO_AGAIN_MS = 100;
 const UNSAVED = "ERR Failed to save config file. Check server logs.";
-/** No step visits more than this; a loop would be a bug, and must not hang the process. */
+/** No step visits more than this; a loop would be a bug, and must not hang all else. */
 const MAX_VISITS = 1_000_000;
 
 export class SentinelEngine implements Engine {

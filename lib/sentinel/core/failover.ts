@@ -89,7 +89,12 @@ export function startFailover(t: Turn, m: Master, forced: boolean): void {
 }
 
 /** Our own vote is on disk (or is not): now, and only now, it counts and the others are asked. */
-export function electionSaved(t: Turn, m: Master, after: { epoch: number; oldLeader: string; oldLeaderEpoch: number }, saved: boolean): void {
+export function electionSaved(
+  t: Turn,
+  m: Master,
+  after: { epoch: number; oldLeader: string; oldLeaderEpoch: number },
+  saved: boolean,
+): void {
   if (m.failoverState !== "wait_start" || m.failoverEpoch !== after.epoch) return;
   if (!saved) {
     m.leader = after.oldLeader;
@@ -117,7 +122,7 @@ export function abort(t: Turn, m: Master): void {
 
 /** Moves on as far as it can. Redis: sentinelFailoverStateMachine, one state a tick. */
 export function advance(t: Turn, m: Master): void {
-  for (let before = ""; before !== m.failoverState; ) {
+  for (let before = ""; before !== m.failoverState;) {
     before = m.failoverState;
     switch (m.failoverState) {
       case "wait_start":
@@ -208,7 +213,8 @@ function promote(t: Turn, r: Replica): void {
 /** INFO says that the chosen replica still is one, well after it was told otherwise: the transaction was lost or refused, so again. */
 export function promoteAgain(t: Turn, r: Replica): void {
   const m = r.master;
-  if (m.promoted === r && m.failoverState === "wait_promotion" && t.now - m.promoteSentMs >= PROMOTE_AGAIN_MS && !disconnected(r)) promote(t, r);
+  if (m.promoted === r && m.failoverState === "wait_promotion" && t.now - m.promoteSentMs >= PROMOTE_AGAIN_MS && !disconnected(r))
+    promote(t, r);
 }
 
 function timeout(t: Turn, m: Master): void {

@@ -13,7 +13,18 @@ import { promoteAgain, promotionSeen } from "./failover.ts";
 import { readInfo, type InfoFacts } from "./info.ts";
 import { send, sendSlaveOf } from "./links.ts";
 import { persistSoon } from "./persist.ts";
-import { createReplica, disconnected, majority, touch, wake, type Instance, type Master, type Peer, type Replica, type Turn } from "./state.ts";
+import {
+  createReplica,
+  disconnected,
+  majority,
+  touch,
+  wake,
+  type Instance,
+  type Master,
+  type Peer,
+  type Replica,
+  type Turn,
+} from "./state.ts";
 
 /** Between two rounds of questions about one server, and how long one round waits. */
 const CHECK_AGAIN_MS = 1000;
@@ -186,7 +197,11 @@ export function onConfirmPeer(t: Turn, p: Peer, r: Replica, round: number, reply
     const state = f["failover-state"] ?? "none";
     const undecided = state !== "none" && state !== "reconf_slaves" && state !== "update_config";
     if (epoch > m.configEpoch || undecided) check.contradicted = true;
-    else if (epoch === m.configEpoch && Number(f["port"]) === m.addr.port && (f["ip"] === shown(t.s, m.addr) || namesAddr(t.s, m.addr, f["ip"] ?? "")))
+    else if (
+      epoch === m.configEpoch &&
+      Number(f["port"]) === m.addr.port &&
+      (f["ip"] === shown(t.s, m.addr) || namesAddr(t.s, m.addr, f["ip"] ?? ""))
+    )
       check.confirmed++;
   }
   judge(t, r, check);

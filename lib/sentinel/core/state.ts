@@ -99,13 +99,7 @@ interface Informed extends Common {
 
 /** Redis' names of the failover states. */
 export type FailoverState =
-  | "none"
-  | "wait_start"
-  | "select_slave"
-  | "send_slaveof_noone"
-  | "wait_promotion"
-  | "reconf_slaves"
-  | "update_config";
+  "none" | "wait_start" | "select_slave" | "send_slaveof_noone" | "wait_promotion" | "reconf_slaves" | "update_config";
 
 export interface Master extends Informed {
   readonly role: "master";
@@ -346,7 +340,13 @@ export const BAD_HOST = "Can't resolve instance hostname.";
 export const BAD_PORT = "Invalid port number.";
 
 /** Redis: createSentinelRedisInstance with SRI_MASTER. Returns the error text of sentinelCheckCreateInstanceErrors instead when refused. */
-export function createMaster(t: { s: State; now: number; touched?: Set<Instance> }, name: string, host: string, port: number, quorum: number): Master | string {
+export function createMaster(
+  t: { s: State; now: number; touched?: Set<Instance> },
+  name: string,
+  host: string,
+  port: number,
+  quorum: number,
+): Master | string {
   const { s, now } = t;
   const addr = makeAddr(s, host, port, true);
   if (addr === "port") return BAD_PORT;
@@ -397,7 +397,12 @@ export function createMaster(t: { s: State; now: number; touched?: Set<Instance>
 }
 
 /** Redis: createSentinelRedisInstance with SRI_SLAVE; the name is the shown address. */
-export function createReplica(t: { s: State; now: number; touched?: Set<Instance> }, master: Master, host: string, port: number): Replica | string {
+export function createReplica(
+  t: { s: State; now: number; touched?: Set<Instance> },
+  master: Master,
+  host: string,
+  port: number,
+): Replica | string {
   const { s, now } = t;
   const addr = makeAddr(s, host, port, true);
   if (addr === "port") return BAD_PORT;

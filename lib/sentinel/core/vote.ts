@@ -23,12 +23,13 @@ const HINT_MS = 20;
 function ask(t: Turn, m: Master, p: Peer, vote: boolean): void {
   const epoch = vote ? m.failoverEpoch : t.s.currentEpoch;
   p.askInFlight = true;
-  send(
-    t,
-    p,
-    ["SENTINEL", "is-master-down-by-addr", shown(t.s, m.addr), String(m.addr.port), String(epoch), vote ? t.s.myid : "*"],
-    { kind: "ask", ri: p.id, addr: m.addr, vote, epoch },
-  );
+  send(t, p, ["SENTINEL", "is-master-down-by-addr", shown(t.s, m.addr), String(m.addr.port), String(epoch), vote ? t.s.myid : "*"], {
+    kind: "ask",
+    ri: p.id,
+    addr: m.addr,
+    vote,
+    epoch,
+  });
 }
 
 /** Asks the peers whose word is missing or old; while we stand for election, for their vote as well. */
