@@ -136,6 +136,15 @@ export class Conn<T = unknown> {
   shutdownWrite(): void {
     this.socket?.shutdown();
   }
+  /** Closes both directions at once (FIN; RST when unread bytes are left); drops what waits in `out`. */
+  close(): void {
+    this.out.clear();
+    this.socket?.end();
+  }
+  /** Keep-alive probes after `idleMs` of silence; 0 leaves the time to the system. */
+  keepAlive(idleMs: number): void {
+    this.socket?.setKeepAlive(true, idleMs);
+  }
   /** Closes at once with a RST; drops what waits. */
   terminate(): void {
     this.out.clear();

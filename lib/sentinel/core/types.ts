@@ -25,10 +25,6 @@ export interface Boot {
   port: number;
   /** `requirepass`: also used towards other Sentinels when sentinel-pass is not set. "" for none. */
   requirepass: string;
-  /** For SENTINEL CONFIG GET; default notice. */
-  logLevel?: string;
-  /** May this path be executed? Default: yes. */
-  canExecute?: (path: string) => boolean;
   /** Names that were resolved before the start (host -> ip). */
   resolved?: Record<string, string>;
 }
@@ -90,8 +86,6 @@ export type Action =
   | { kind: "answer"; client: ClientId; answer: Answer }
   /** Look a host name up, then `resolved`. */
   | { kind: "resolve"; host: string }
-  /** SENTINEL CONFIG SET loglevel. */
-  | { kind: "logLevel"; level: Level | "nothing" }
   /** SENTINEL SIMULATE-FAILURE: end the process at once with this code. */
   | { kind: "exit"; code: number };
 

@@ -1,0 +1,141 @@
+/**
+ * Which backend and which server a session gets, and whether it has to wait: use_backend and use-server rules, the balance algorithms,
+ * queues by maxconn (HAProxy configuration 4.2, H9 in the notes), the authority's hold. WARM: once a connection.
+ */
+import type { Fetch } from "./core/acl.ts";
+import { isTrue } from "./core/acl.ts";
+import { byHash, first, leastConn, randomDraws, roundRobin, sourceHash } from "./core/balance.ts";
+import type { Engine } from "./engine.ts";
+import type { Session } from "./session.ts";
+import type { Backend, Frontend, Server } from "./state.ts";
+
+/** The answers that conditions ask for about this session. */
+function fetches(engine: Engine, session: Session): Fetch {
+  const count = (name: string): number => {
+    const b = engine.backends.get(name === "" ? (session.back?.name ?? "") : name);
+    return b === undefined ? 0 : b.activeServers + b.backupServers;
+  };
+  return (name, argument) => {
+    switch (name) {
+      case "nbsrv":
+        return count(argument);
+      case "srv_is_up": {
+        const path = argument.includes("/") ? argument : `${session.back?.name ?? ""}/${argument}`;
+        return engine.findServer(path)?.isUsable ?? false;
+      }
+      case "srv_conn":
+        return engine.findServer(argument)?.active ?? null;
+      case "srv_weight":
+        return engine.findServer(argument)?.weight ?? null;
+      case "be_conn":
+        return engine.backends.get(argument || (session.back?.name ?? ""))?.active ?? null;
+      case "fe_conn":
+        return (argument === "" ? session.front : engine.frontends.find((f) => f.name === argument))?.active ?? null;
+      case "queue":
+        return engine.backends.get(argument || (session.back?.name ?? ""))?.pending ?? null;
+      case "src":
+        return session.client.remoteAddress;
+      case "src_port":
+        return session.client.remotePort;
+      case "dst":
+        return session.client.localAddress;
+      case "dst_port":
+        return session.client.localPort;
+      case "always_true":
+        return true;
+      case "always_false":
+        return false;
+      case "bool":
+        return argument === "true" || argument === "1";
+      case "int":
+        return Number(argument);
+      case "env":
+        return process.env[argument] ?? null;
+      default:
+        return null;
+    }
+  };
+}
+
+/** The backend of a new session: the first rule that holds, else the default; a listen section is its own. */
+export function chooseBackend(engine: Engine, session: Session): Backend | null {
+  const front = session.front;
+  for (const rule of front.config.useBackend)
+    if (isTrue(rule.condition, fetches(engine, session))) return engine.backends.get(rule.target) ?? null;
+  if (front.config.kind === "listen") return engine.backends.get(front.name) ?? null;
+  return engine.backends.get(front.config.defaultBackend) ?? null;
+}
+
+/** What the session has to do: a server to connect to, a queue to stand in, a hold, or nothing that could serve it. */
+export type Assignment =
+  { kind: "server"; server: Server } | { kind: "queue"; server: Server | null } | { kind: "hold" } | { kind: "none" };
+
+/** `avoid`: the server that has just failed, when another one may be tried. */
+export function assign(engine: Engine, session: Session, avoid: Server | null): Assignment {
+  const back = session.back!;
+  for (const rule of back.config.useServer) {
+    const s = back.servers.find((x) => x.name === rule.target);
+    if (s === undefined || !s.isUp || s === avoid || !isTrue(rule.condition, fetches(engine, session))) continue;
+    if (back.byAuthority && s !== back.chosen) continue;
+    return s.hasRoom ? { kind: "server", server: s } : { kind: "queue", server: s };
+  }
+  const candidates = back.candidates();
+  if (candidates.length === 0) return back.byAuthority ? { kind: "hold" } : { kind: "none" };
+  const free = candidates.filter((s) => s.hasRoom && s.queue.length === 0);
+  const server = pick(back, free.length > 0 ? free : candidates, session.client.remoteAddress, avoid);
+  if (server === null) return { kind: "none" };
+  if (server.hasRoom && server.queue.length === 0) return { kind: "server", server };
+  return { kind: "queue", server: back.config.balance === "source" ? server : null };
+}
+
+function pick(back: Backend, from: Server[], clientAddress: string, avoid: Server | null): Server | null {
+  switch (back.config.balance) {
+    case "leastconn":
+      return leastConn(back.wheel, from, avoid);
+    case "first":
+      return first(from, avoid);
+    case "source":
+      return byHash(back.candidates(), sourceHash(clientAddress));
+    case "random":
+      return randomDraws(from, Number(back.config.balanceArgument) || 2, Math.random);
+    default:
+      return roundRobin(back.wheel, from, avoid);
+  }
+}
+
+/** A place in the queues: the server's own for a session that must have this one, else the backend's. */
+export function enqueue(session: Session, server: Server | null): void {
+  if (server === null) session.back!.queue.push(session);
+  else {
+    server.queue.push(session);
+    server.queued++;
+  }
+}
+export function dequeue(session: Session): void {
+  const back = session.back!;
+  const at = back.queue.indexOf(session);
+  if (at >= 0) back.queue.splice(at, 1);
+  for (const s of back.servers) {
+    const i = s.queue.indexOf(session);
+    if (i < 0) continue;
+    s.queue.splice(i, 1);
+    s.queued--;
+  }
+}
+
+/** The session that may take a slot of `server` which has become free: of both queues the one that waits longest. */
+export function nextFor(server: Server): Session | null {
+  if (!server.isUsable || !server.hasRoom) return null;
+  const own = server.queue[0];
+  const any = server.backend.queue[0];
+  const next = own === undefined ? any : any === undefined ? own : own.acceptedMs <= any.acceptedMs ? own : any;
+  if (next === undefined) return null;
+  dequeue(next);
+  return next;
+}
+
+/** A frontend place that has become free goes to the first connection that waits for one. */
+export function nextWaiting(front: Frontend): Session | null {
+  if (front.maxconn > 0 && front.active >= front.maxconn) return null;
+  return front.waiting.shift() ?? null;
+}

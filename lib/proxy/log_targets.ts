@@ -1,0 +1,93 @@
+/** Where a proxy's log lines go: `log` targets of global and of its own, each with its level bounds, format and transport. WARM. */
+import { hostname } from "node:os";
+import { writeSync } from "node:fs";
+import type { GlobalConfig, LogTargetConfig } from "../config/haproxy_model.ts";
+import { syslogLine } from "../log/haproxy_line.ts";
+import { udpSink, type DatagramSink } from "../net/datagram.ts";
+
+/** One target, opened once a process however many sections name it. */
+interface Target {
+  config: LogTargetConfig;
+  send(line: string): void;
+}
+
+export class LogTargets {
+  private readonly global: GlobalConfig;
+  private readonly open: Map<string, DatagramSink>;
+  private readonly host: string;
+  /** Lines that could not be sent (show info: DroppedLogs). */
+  dropped: number;
+
+  constructor(global: GlobalConfig) {
+    this.global = global;
+    this.open = new Map();
+    this.host = global.logSendHostname === null ? "" : global.logSendHostname || hostname();
+    this.dropped = 0;
+  }
+
+  /** The targets of one section as a function that logs. `tag` "" is the global one. */
+  logger(configs: LogTargetConfig[], tag: string): Logger {
+    const targets = configs.map((c) => ({ config: c, send: this.sender(c) }));
+    return new Logger(targets, tag || this.global.logTag, this.host);
+  }
+
+  close(): void {
+    for (const s of this.open.values()) s.close();
+    this.open.clear();
+  }
+
+  private sender(c: LogTargetConfig): (line: string) => void {
+    if (c.kind === "fd")
+      return (line) => {
+        try {
+          writeSync(c.fd, Buffer.from(`${line}\n`, "latin1"));
+        } catch {
+          this.dropped++;
+        }
+      };
+    if (c.kind === "udp") {
+      const key = `${c.host}:${c.port}`;
+      let sink = this.open.get(key);
+      if (sink === undefined) {
+        sink = udpSink(c.host, c.port);
+        this.open.set(key, sink);
+      }
+      const s = sink;
+      return (line) => s.send(line);
+    }
+    return () => {
+      this.dropped++;
+    };
+  }
+}
+
+export class Logger {
+  private readonly targets: Target[];
+  private readonly tag: string;
+  private readonly host: string;
+
+  constructor(targets: Target[], tag: string, host: string) {
+    this.targets = targets;
+    this.tag = tag;
+    this.host = host;
+  }
+
+  get isSilent(): boolean {
+    return this.targets.length === 0;
+  }
+
+  /** Sends `text` with a severity of 0 (emerg) to 7 (debug). */
+  log(severity: number, text: string): void {
+    if (this.targets.length === 0) return;
+    const when = new Date();
+    for (const t of this.targets) {
+      const c = t.config;
+      if (severity > c.maxLevel) continue;
+      const level = severity < c.minLevel ? c.minLevel : severity;
+      const format = c.format ?? "local";
+      const host = format === "rfc3164" && this.host === "" ? hostname() : this.host;
+      const line = syslogLine(format, c.facility, level, when, host, this.tag, process.pid, text);
+      t.send(line.length > c.lengthMax ? line.slice(0, c.lengthMax) : line);
+    }
+  }
+}

@@ -1,0 +1,335 @@
+/**
+ * The proxy mode: reads haproxy.cfg, starts listeners, checks and the authority, and lives until a signal ends it. COLD.
+ *
+ *   runProxy(args) -> options -> config/haproxy_read -> build() -> listeners -> [old processes told to finish] -> signals
+ *
+ * Exit codes are HAProxy's: 0, 1 for errors in the file or at start, 2 when nothing listens. Leaves out: what a session does (session.ts),
+ * checks (checks.ts), who is master (fencing.ts).
+ */
+import { chmodSync, existsSync, unlinkSync, writeFileSync } from "node:fs";
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { isBackend, isFrontend, type ProxyConfig, type HaproxyConfig } from "../config/haproxy_model.ts";
+import { evaluateCondition, loadFiles, readConfig, type ConfigFile } from "../config/haproxy_read.ts";
+import { createDiagnostics, type Diagnostics } from "../log/haproxy_line.ts";
+import { listen } from "../net/listen.ts";
+import { Checker } from "./checks.ts";
+import { firstDelayMs } from "./core/health.ts";
+import { Engine } from "./engine.ts";
+import { LogTargets } from "./log_targets.ts";
+import { parseOptions, USAGE, type Options } from "./options.ts";
+import { clientSide, Session } from "./session.ts";
+import { Backend, Frontend, Server } from "./state.ts";
+
+const DEFAULT_FILE = "/etc/haproxy/haproxy.cfg";
+/** Without any file: the article's proxy in one section, with the Sentinels of this machine. */
+const BUILT_IN: ConfigFile = {
+  name: "built-in",
+  text: [
+    "defaults",
+    "mode tcp",
+    "timeout connect 3s",
+    "timeout client 1h",
+    "timeout server 1h",
+    "listen redis",
+    "bind *:6378",
+    "option tcp-check",
+    "tcp-check send PING\\r\\n",
+    "tcp-check expect string +PONG",
+    "tcp-check send info\\ replication\\r\\n",
+    "tcp-check expect string role:master",
+    "server redis_6379 localhost:6379 check inter 1s",
+    "server redis_6380 localhost:6380 check inter 1s",
+    "server redis_6381 localhost:6381 check inter 1s",
+    "",
+  ].join("\n"),
+};
+
+/** A running proxy: what tests and --stack hold on to. */
+export interface RunningProxy {
+  readonly engine: Engine;
+  readonly checkers: Checker[];
+  stop(): void;
+}
+
+/** Runs until a signal ends it; the promise is the exit code. `version` is for -v and the banner. */
+export async function runProxy(args: string[], version = "0.0.0"): Promise<number> {
+  const options = parseOptions(args);
+  if (options.version !== "") {
+    console.log(`redisha version ${version}, proxy mode (HAProxy 2.6 configuration)`);
+    return 0;
+  }
+  if (options.condition !== null) return condition(options.condition);
+  if (options.bad) {
+    process.stderr.write(USAGE);
+    return 1;
+  }
+  const diagnostics = createDiagnostics(process.pid, [`redisha version is ${version}`, `path to executable is ${process.execPath}`]);
+  if (options.directory !== "") process.chdir(options.directory);
+  const loaded = load(options, diagnostics);
+  if (typeof loaded === "number") return loaded;
+  const { config, hadWarnings } = loaded;
+  const failed = await resolveServers(config, diagnostics);
+  if (failed) return 1;
+  const listeners = config.proxies.some((p) => isFrontend(p) && !p.disabled && p.binds.length > 0);
+  const quiet = options.quiet || config.global.quiet;
+  if (options.check) {
+    if (hadWarnings && !quiet) process.stdout.write("Warnings were found.\n");
+    if (!listeners) {
+      if (!quiet) process.stdout.write("Configuration file has no error but will not start (no listener) => exit(2).\n");
+      return 2;
+    }
+    if (!quiet) process.stdout.write("Configuration file is valid\n");
+    return 0;
+  }
+  if (!listeners) {
+    diagnostics.alert("[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.");
+    return 1;
+  }
+  if (options.maxconn > 0) config.global.maxconn = options.maxconn;
+  if (quiet) diagnostics.silence();
+  const proxy = startProxy(config, diagnostics);
+  if (proxy === null) return 1;
+  diagnostics.started();
+  const pidfile = options.pidfile || config.global.pidfile;
+  if (pidfile !== "" && !writePid(pidfile, diagnostics)) return 1;
+  for (const pid of options.oldPids) {
+    try {
+      process.kill(pid, options.oldSignal);
+    } catch {
+      // it has gone already
+    }
+  }
+  return await untilSignal(proxy);
+}
+
+function condition(text: string): number {
+  const v = evaluateCondition(text);
+  if (typeof v === "boolean") return v ? 0 : 1;
+  process.stderr.write(`${v}\n`);
+  return 2;
+}
+
+/** Reads the files and prints what was found; a number is the exit code. */
+function load(options: Options, diagnostics: Diagnostics): { config: HaproxyConfig; hadWarnings: boolean } | number {
+  let files: ConfigFile[] | string;
+  if (options.files.length > 0) files = loadFiles(options.files);
+  else if (existsSync(DEFAULT_FILE)) files = loadFiles([DEFAULT_FILE]);
+  else files = [BUILT_IN];
+  if (typeof files === "string") {
+    diagnostics.alert(`config : ${files}`);
+    return 1;
+  }
+  if (files === undefined || files.length === 0) {
+    process.stderr.write(USAGE);
+    return 1;
+  }
+  const result = readConfig(files);
+  for (const f of result.findings) diagnostics[f.level](`config : ${f.text}`);
+  if (result.alerts > 0) return 1;
+  if (options.warningsAreErrors && result.warnings > 0) {
+    diagnostics.alert("Some warnings were found and 'zero-warning' is set. Aborting.");
+    return 1;
+  }
+  return { config: result.config, hadWarnings: result.warnings > 0 };
+}
+
+/** Host names of servers become addresses; true when one could not be found. */
+async function resolveServers(config: HaproxyConfig, diagnostics: Diagnostics): Promise<boolean> {
+  let failed = false;
+  for (const p of config.proxies) {
+    for (const s of p.servers) {
+      if (s.path !== "" || s.host === "" || isIP(s.host) !== 0) continue;
+      const name = s.host;
+      try {
+        s.host = (await lookup(name)).address;
+      } catch {
+        const methods = s.initAddr.split(",");
+        const literal = methods.find((m) => isIP(m) !== 0);
+        if (literal !== undefined) s.host = literal;
+        else if (methods.includes("none") || (s.resolvers !== "" && s.initAddr.includes("none"))) s.disabled = true;
+        else {
+          diagnostics.alert(`config : [${s.file}:${s.line}] : 'server ${p.name}/${s.name}' : could not resolve address '${name}'.`);
+          failed = true;
+        }
+      }
+    }
+  }
+  if (failed) diagnostics.alert("config : Failed to initialize server(s) addr.");
+  return failed;
+}
+
+/** True when the section's checks ask for a Redis master. */
+export function asksForMaster(p: ProxyConfig): boolean {
+  return p.check === "tcp-check" && p.tcpCheck.some((r) => r.kind === "expect" && !r.inverse && r.text.includes("role:master"));
+}
+
+/** Builds the sections and starts listening and checking. Null when a listener could not start (said on stderr). */
+export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): RunningProxy | null {
+  const logs = new LogTargets(config.global);
+  const engine = new Engine(config, logs, diagnostics);
+  const checkers: Checker[] = [];
+  for (const p of config.proxies) {
+    if (p.disabled || p.mode === "http") continue;
+    const logger = logs.logger([...(p.logGlobal ? config.global.logs : []), ...p.logs], p.logTag);
+    if (isBackend(p)) {
+      const strict = p.strict ?? config.global.strict;
+      const back = new Backend(p, logger, !strict && asksForMaster(p));
+      p.servers.forEach((s, i) => back.servers.push(new Server(s, back, i, back.byAuthority)));
+      engine.backends.set(p.name, back);
+      for (const s of back.servers) if (s.isChecked) checkers.push(new Checker(engine, s, strict));
+    }
+    if (isFrontend(p)) engine.frontends.push(new Frontend(p, logger, p.maxconn));
+  }
+  if (!startListeners(engine)) {
+    for (const f of engine.frontends) for (const b of f.binds) b.listener.close();
+    return null;
+  }
+  // Only intervals of a second or more count for the spread (H2).
+  const shortest = Math.min(...checkers.map((c) => c.server.config.interMs).filter((ms) => ms >= 1000));
+  checkers.forEach((c, i) =>
+    c.start(c.server.backend.byAuthority || shortest === Infinity ? 0 : firstDelayMs(i, checkers.length, shortest)),
+  );
+  return {
+    engine,
+    checkers,
+    stop() {
+      for (const c of checkers) c.stop();
+      for (const f of engine.frontends) {
+        for (const b of f.binds) b.listener.close();
+        for (const s of f.sessions) s.kill("K");
+      }
+      engine.timers.clear();
+      logs.close();
+    },
+  };
+}
+
+function startListeners(engine: Engine): boolean {
+  let good = true;
+  for (const front of engine.frontends) {
+    for (const bind of front.config.binds) {
+      try {
+        if (bind.path !== "" && !bind.path.startsWith("\0") && existsSync(bind.path)) unlinkSync(bind.path);
+        const listener = listen<Session>({
+          ...(bind.path !== "" ? { path: bind.path } : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port }),
+          accept: () => undefined as unknown as Session,
+          handler: {
+            ...clientSide,
+            open(conn) {
+              conn.data = new Session(engine, front, conn);
+              conn.handler = clientSide;
+              conn.data.open();
+            },
+          },
+        });
+        if (bind.path !== "" && bind.mode !== null) chmodSync(bind.path, bind.mode);
+        front.binds.push({ bind, listener });
+      } catch (error) {
+        good = false;
+        const where = bind.path !== "" ? bind.path : `${bind.host === "" ? "0.0.0.0" : bind.host}:${bind.port}`;
+        const kind = front.config.kind === "listen" ? "proxy" : "frontend";
+        engine.diagnostics.alert(`Starting ${kind} ${front.name}: cannot bind socket (${reason(error as { code?: string })}) [${where}]`);
+      }
+    }
+  }
+  return good;
+}
+
+function reason(error: { code?: string; message?: string }): string {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return "Address already in use";
+    case "EADDRNOTAVAIL":
+      return "Cannot assign requested address";
+    case "EACCES":
+      return "Permission denied";
+    default:
+      return error.message ?? String(error.code);
+  }
+}
+
+function writePid(file: string, diagnostics: Diagnostics): boolean {
+  try {
+    writeFileSync(file, `${process.pid}\n`);
+    return true;
+  } catch {
+    diagnostics.alert(`[haproxy.main()] Cannot create pidfile ${file}`);
+    return false;
+  }
+}
+
+/** TERM and INT end at once, USR1 softly; HUP says how things stand; TTOU and TTIN close and open the doors. */
+function untilSignal(proxy: RunningProxy): Promise<number> {
+  const { engine } = proxy;
+  return new Promise((resolve) => {
+    const quit = (): void => {
+      proxy.stop();
+      resolve(0);
+    };
+    process.on("SIGTERM", quit);
+    process.on("SIGINT", quit);
+    process.on("SIGUSR1", () => softStop(proxy, () => resolve(0)));
+    process.on("SIGHUP", () => dumpStates(engine));
+    process.on("SIGPIPE", () => {});
+  });
+}
+
+/** Stops listening, says so, waits for the sessions (at most hard-stop-after). */
+function softStop(proxy: RunningProxy, done: () => void): void {
+  const { engine } = proxy;
+  if (engine.stopping) return;
+  engine.stopping = true;
+  for (const front of engine.frontends) {
+    for (const b of front.binds) b.listener.close();
+    const back = front.config.kind === "listen" ? (engine.backends.get(front.name)?.sessionsTotal ?? 0) : 0;
+    stopped(engine, front.log.log.bind(front.log), front.name, front.sessionsTotal, back);
+  }
+  for (const back of engine.backends.values())
+    if (back.config.kind !== "listen") stopped(engine, back.log.log.bind(back.log), back.name, 0, back.sessionsTotal);
+  const finish = (): void => {
+    if (engine.active > 0) return;
+    proxy.stop();
+    done();
+  };
+  engine.onIdle = finish;
+  const hard = engine.config.global.hardStopAfterMs;
+  if (hard !== null)
+    setTimeout(() => {
+      proxy.stop();
+      done();
+    }, hard).unref();
+  finish();
+}
+function stopped(engine: Engine, log: (severity: number, text: string) => void, name: string, fe: number, be: number): void {
+  const text = `Proxy ${name} stopped (cumulated conns: FE: ${fe}, BE: ${be}).`;
+  log(4, text);
+  engine.diagnostics.warning(text);
+}
+
+/** SIGHUP: one line a server, one a proxy. */
+function dumpStates(engine: Engine): void {
+  engine.diagnostics.warning("SIGHUP received, dumping servers states.");
+  for (const back of engine.backends.values()) {
+    const say = (text: string): void => {
+      back.log.log(5, text);
+      engine.diagnostics.warning(text);
+    };
+    back.log.log(5, `SIGHUP received, dumping servers states for proxy ${back.name}.`);
+    for (const s of back.servers)
+      say(
+        `SIGHUP: Server ${s.path} is ${s.isUp ? "UP" : "DOWN"}${s.fenced === null ? "" : ` (fenced, ${s.fenced})`}. Conn: ${s.active} act, ${s.queue.length} pend, ${s.sessionsTotal} tot.`,
+      );
+    const totals = `Conn: act(FE+BE): ${engine.frontends.find((f) => f.name === back.name)?.active ?? 0}+${back.active}, ${back.pending} pend (${back.queue.length} unass), tot(FE+BE): ${engine.frontends.find((f) => f.name === back.name)?.sessionsTotal ?? 0}+${back.sessionsTotal}.`;
+    const count = back.activeServers + back.backupServers;
+    say(
+      back.servers.length === 0
+        ? `SIGHUP: Proxy ${back.name} has no servers. ${totals}`
+        : count === 0
+          ? `SIGHUP: Proxy ${back.name} has no server available ! ${totals}`
+          : back.activeServers === 0
+            ? `SIGHUP: Proxy ${back.name} is running on backup servers ! ${totals}`
+            : `SIGHUP: Proxy ${back.name} has ${back.activeServers} active servers and ${back.backupServers} backup servers available. ${totals}`,
+    );
+  }
+}

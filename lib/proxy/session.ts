@@ -1,0 +1,570 @@
+/**
+ * One client connection on its way to a server and back. HOT: data() and drained() run for every chunk; the rest once a connection.
+ *
+ *   accept -> [frontend full] -> choose a backend -> {hold | queue | connect <-> retry} -> pump -> half-closes -> end, one log line
+ *
+ * The pump writes each chunk past the output queue in one write. What the kernel does not take stays as a view of the chunk, its source is
+ * paused until it has gone: at most one chunk waits in each direction. Times in log lines and time-outs are HAProxy's (configuration 8.2.2,
+ * 8.5); deadlines are looked at when they are due, not moved with every byte. What is in front of Redis role checks is served by
+ * resp_path.ts, which takes the two connections' handlers over.
+ */
+import { dial } from "../net/dial.ts";
+import type { Conn, ConnHandler } from "../net/conn.ts";
+import { assign, chooseBackend, dequeue, enqueue, nextFor, nextWaiting } from "./assign.ts";
+import type { Engine } from "./engine.ts";
+import { logSession } from "./session_log.ts";
+import type { Backend, Frontend, Server } from "./state.ts";
+import { nowMs, type Timed } from "./timers.ts";
+
+/** States. */
+export const NEW = 0;
+/** No place in the frontend. */
+export const WAITING = 1;
+/** No master confirmed. */
+export const HELD = 2;
+export const QUEUED = 3;
+export const CONNECTING = 4;
+/** Between two attempts. */
+export const TURNAROUND = 5;
+export const PUMPING = 6;
+export const CLOSED = 7;
+
+/** Which letter the second termination flag has in each state. */
+const PHASE = ["L", "L", "Q", "Q", "C", "C", "D", "-"];
+
+export class Session implements Timed {
+  readonly engine: Engine;
+  readonly front: Frontend;
+  back: Backend | null;
+  target: Server | null;
+  readonly client: Conn<Session>;
+  server: Conn<Session> | null;
+  private dialing: { cancel(): void } | null;
+  state: number;
+  /** Towards the server: what its kernel did not take yet; before the connection, what the client has already sent. */
+  up: Buffer | null;
+  /** Chunks that still came after the pause; nearly always null. */
+  upMore: Buffer[] | null;
+  down: Buffer | null;
+  downMore: Buffer[] | null;
+  /** The client's FIN has come, and has been passed on. The same for the server's. */
+  upEnd: boolean;
+  upShut: boolean;
+  downEnd: boolean;
+  downShut: boolean;
+  // For the log: performance.now() but for acceptedAt (Date.now()); -1 while not reached.
+  acceptedAt: number;
+  readonly acceptedMs: number;
+  waitedMs: number;
+  connectedMs: number;
+  bytesUp: number;
+  bytesDown: number;
+  attemptsLeft: number;
+  retried: number;
+  redispatched: boolean;
+  srvQueueAhead: number;
+  backQueueAhead: number;
+  flags: string;
+  clientActiveMs: number;
+  serverActiveMs: number;
+  private connectStartMs: number;
+  private attemptMs: number;
+  private timedConnect: boolean;
+  // Timed
+  deadlineMs: number;
+  heapAt: number;
+
+  constructor(engine: Engine, front: Frontend, client: Conn<Session>) {
+    const now = nowMs();
+    this.engine = engine;
+    this.front = front;
+    this.back = null;
+    this.target = null;
+    this.client = client;
+    this.server = null;
+    this.dialing = null;
+    this.state = NEW;
+    this.up = null;
+    this.upMore = null;
+    this.down = null;
+    this.downMore = null;
+    this.upEnd = false;
+    this.upShut = false;
+    this.downEnd = false;
+    this.downShut = false;
+    this.acceptedAt = Date.now();
+    this.acceptedMs = now;
+    this.waitedMs = -1;
+    this.connectedMs = -1;
+    this.bytesUp = 0;
+    this.bytesDown = 0;
+    this.attemptsLeft = 0;
+    this.retried = 0;
+    this.redispatched = false;
+    this.srvQueueAhead = 0;
+    this.backQueueAhead = 0;
+    this.flags = "--";
+    this.clientActiveMs = now;
+    this.serverActiveMs = now;
+    this.connectStartMs = now;
+    this.attemptMs = 0;
+    this.timedConnect = false;
+    this.deadlineMs = 0;
+    this.heapAt = -1;
+  }
+
+  // ---- the way in
+
+  /** The client is there. */
+  open(): void {
+    const { engine, front } = this;
+    front.sessions.add(this);
+    const full = (front.maxconn > 0 && front.active >= front.maxconn) || (engine.maxconn > 0 && engine.active >= engine.maxconn);
+    if (full) {
+      this.state = WAITING;
+      this.client.pause();
+      front.waiting.push(this);
+      return;
+    }
+    this.admit();
+  }
+
+  /** A place in the frontend: count it, find a backend. */
+  admit(): void {
+    const { engine, front } = this;
+    engine.active++;
+    front.active++;
+    front.sessionsTotal++;
+    if (front.active > front.activeMax) front.activeMax = front.active;
+    this.state = NEW;
+    this.client.resume();
+    if (front.config.options.has("clitcpka")) this.client.keepAlive(front.config.keepalive.clientIdleMs);
+    if (!front.log.isSilent && front.config.logFormat === "") {
+      const c = this.client;
+      const mode = front.config.mode === "http" ? "HTTP" : "TCP";
+      front.log.log(
+        6,
+        `Connect from ${c.remoteAddress || "unix"}:${c.remotePort} to ${c.localAddress || "unix"}:${c.localPort} (${front.name}/${mode})`,
+      );
+    }
+    const back = chooseBackend(engine, this);
+    this.back = back;
+    if (back === null) return this.end("SC");
+    back.sessionsTotal++;
+    back.active++;
+    if (back.active > back.activeMax) back.activeMax = back.active;
+    this.attemptsLeft = back.config.retries;
+    this.dispatch(null);
+  }
+
+  /** Finds a server, or a place to wait. Also called again when a hold ends or a queue moves. */
+  dispatch(avoid: Server | null): void {
+    const a = assign(this.engine, this, avoid);
+    switch (a.kind) {
+      case "server":
+        return this.connect(a.server);
+      case "hold":
+        return this.hold();
+      case "queue": {
+        const back = this.back!;
+        this.state = QUEUED;
+        this.backQueueAhead = back.queue.length;
+        this.srvQueueAhead = a.server?.queue.length ?? 0;
+        enqueue(this, a.server);
+        const ms = back.config.timeouts.queue ?? back.config.timeouts.connect ?? 0;
+        this.engine.timers.set(this, ms > 0 ? nowMs() + ms : Infinity);
+        return;
+      }
+      case "none":
+        return this.end("SC");
+    }
+  }
+
+  /** No master is confirmed: the client waits, its time-outs stand still, the wait itself is bounded. */
+  private hold(): void {
+    const back = this.back!;
+    if (this.state !== HELD) {
+      this.state = HELD;
+      this.engine.timers.set(this, nowMs() + back.config.holdMs);
+    }
+    back.held.add(this);
+  }
+
+  // ---- to the server
+
+  /** Takes a slot of `server` and connects to it. */
+  connect(server: Server): void {
+    const now = nowMs();
+    const back = this.back!;
+    if (this.waitedMs < 0) {
+      this.waitedMs = Math.round(now - this.acceptedMs);
+      this.connectStartMs = now;
+    }
+    back.held.delete(this);
+    if (this.target !== server) {
+      this.release();
+      this.target = server;
+      server.sessionsTotal++;
+    }
+    if (!server.sessions.has(this)) {
+      server.sessions.add(this);
+      server.active++;
+      if (server.active > server.activeMax) server.activeMax = server.active;
+    }
+    this.state = CONNECTING;
+    this.attemptMs = now;
+    this.timedConnect = false;
+    const timeout = back.config.timeouts.connect ?? 0;
+    this.engine.timers.set(this, timeout > 0 ? now + timeout : Infinity);
+    const where = server.config.path !== "" ? { path: server.config.path } : { hostname: this.hostOf(server), port: this.portOf(server) };
+    const source = server.config.sourceHost || back.config.sourceHost;
+    const { cancel, conn } = dial<Session>({
+      ...where,
+      ...(source === "" ? {} : { localAddress: source }),
+      data: this,
+      handler: serverSide,
+      failed: (_conn, error) => this.connectFailed(error as { code?: string }),
+    });
+    this.dialing = { cancel };
+    this.server = conn;
+  }
+  private hostOf(server: Server): string {
+    return server.host === "" ? this.client.localAddress : server.host;
+  }
+  private portOf(server: Server): number {
+    return server.config.portIsOffset ? this.client.localPort + server.config.port : server.config.port;
+  }
+
+  /** The connection to the server stands: pump. */
+  connected(): void {
+    const now = nowMs();
+    this.dialing = null;
+    this.connectedMs = Math.round(now - this.connectStartMs);
+    this.state = PUMPING;
+    this.clientActiveMs = now;
+    this.serverActiveMs = now;
+    if (this.back!.config.options.has("srvtcpka")) this.server!.keepAlive(this.back!.config.keepalive.serverIdleMs);
+    this.watch(now);
+    if (this.up !== null) this.flushUp();
+    else if (this.upEnd) this.shutUp();
+    else this.client.resume();
+  }
+
+  /** Refused, unreachable, or over time. What follows is HAProxy's: again on the same server after a second, or on another one. */
+  connectFailed(error: { code?: string }): void {
+    if (this.state !== CONNECTING) return;
+    const back = this.back!;
+    const failed = this.target!;
+    const timedOut = this.timedConnect || error.code === "ETIMEDOUT";
+    this.dialing = null;
+    this.server = null;
+    failed.connectErrors++;
+    back.connectErrors++;
+    if (back.byAuthority) {
+      // The master is gone: whoever is chosen next gets this session.
+      this.release();
+      if (back.chosen !== failed) return this.dispatch(null);
+      if (timedOut || this.attemptsLeft > 0) {
+        this.attemptsLeft = Math.max(0, this.attemptsLeft - 1);
+        return this.hold();
+      }
+      return this.hold();
+    }
+    if (this.attemptsLeft <= 0) return this.end(timedOut ? "sC" : "SC");
+    this.attemptsLeft--;
+    this.retried++;
+    failed.retries++;
+    back.retries++;
+    const n = back.config.redispatch;
+    const done = back.config.retries - this.attemptsLeft;
+    const again = n === 0 ? false : n < 0 ? this.attemptsLeft < -n : done % n === 0;
+    if (again || !failed.isUsable) {
+      if (n !== 0) {
+        this.release();
+        failed.redispatches++;
+        back.redispatches++;
+        this.redispatched = true;
+        return this.dispatch(failed);
+      }
+    }
+    if (timedOut) return this.connect(failed);
+    this.giveSlotBack(failed);
+    // The turn-around: not to hammer a server that is just restarting.
+    this.state = TURNAROUND;
+    const timeout = back.config.timeouts.connect ?? 0;
+    this.engine.timers.set(this, this.attemptMs + Math.min(1000, timeout > 0 ? timeout : 1000));
+  }
+
+  /** Leaves the server altogether. */
+  private release(): void {
+    const server = this.target;
+    this.target = null;
+    if (server !== null) this.giveSlotBack(server);
+  }
+  /** Frees the slot at `server`; the next one in the queue takes it. */
+  private giveSlotBack(server: Server): void {
+    if (!server.sessions.delete(this)) return;
+    server.active--;
+    const next = nextFor(server);
+    if (next !== null) next.connect(server);
+  }
+  /** Counted by the server now: connected, with the connection still there. */
+  get holdsSlot(): boolean {
+    return this.state === PUMPING && this.server !== null && this.server.isOpen;
+  }
+
+  // ---- the pump
+
+  fromClient(chunk: Buffer): void {
+    this.bytesUp += chunk.length;
+    const now = nowMs();
+    this.clientActiveMs = now;
+    if (this.state === PUMPING && this.up === null) {
+      const taken = this.server!.writeNow(chunk);
+      if (taken === chunk.length) {
+        this.serverActiveMs = now;
+        return;
+      }
+      if (taken < 0) return; // its close comes next
+      this.up = taken === 0 ? chunk : chunk.subarray(taken);
+    } else if (this.up === null) this.up = chunk;
+    else (this.upMore ??= []).push(chunk);
+    this.client.pause();
+  }
+
+  fromServer(chunk: Buffer): void {
+    this.bytesDown += chunk.length;
+    const now = nowMs();
+    this.serverActiveMs = now;
+    if (this.down === null) {
+      const taken = this.client.writeNow(chunk);
+      if (taken === chunk.length) {
+        this.clientActiveMs = now;
+        return;
+      }
+      if (taken < 0) return;
+      this.down = taken === 0 ? chunk : chunk.subarray(taken);
+    } else (this.downMore ??= []).push(chunk);
+    this.server!.pause();
+  }
+
+  /** Sends what waits for the server; the client is read again when all has gone. */
+  flushUp(): void {
+    const server = this.server;
+    if (server === null || this.state !== PUMPING) return;
+    while (this.up !== null) {
+      const taken = server.writeNow(this.up);
+      if (taken < 0) return;
+      if (taken > 0) this.serverActiveMs = nowMs();
+      if (taken < this.up.length) {
+        if (taken > 0) this.up = this.up.subarray(taken);
+        return;
+      }
+      this.up = this.upMore?.shift() ?? null;
+    }
+    this.upMore = null;
+    if (this.upEnd) this.shutUp();
+    else this.client.resume();
+  }
+  flushDown(): void {
+    while (this.down !== null) {
+      const taken = this.client.writeNow(this.down);
+      if (taken < 0) return;
+      if (taken > 0) this.clientActiveMs = nowMs();
+      if (taken < this.down.length) {
+        if (taken > 0) this.down = this.down.subarray(taken);
+        return;
+      }
+      this.down = this.downMore?.shift() ?? null;
+    }
+    this.downMore = null;
+    if (this.downEnd) this.shutDown();
+    else this.server?.resume();
+  }
+
+  // ---- the way out
+
+  clientEnded(): void {
+    this.upEnd = true;
+    this.clientActiveMs = nowMs();
+    if (this.state === PUMPING) {
+      if (this.up === null) this.shutUp();
+      this.watch(this.clientActiveMs);
+      return;
+    }
+    // Nothing to forward and nobody who reads: the client has given up.
+    if (this.up === null || this.back?.config.options.has("abortonclose")) this.end(`C${PHASE[this.state]}`);
+  }
+  serverEnded(): void {
+    this.downEnd = true;
+    this.serverActiveMs = nowMs();
+    if (this.down === null) this.shutDown();
+    if (this.state === PUMPING) this.watch(this.serverActiveMs);
+  }
+  /** The client's FIN goes on to the server. */
+  private shutUp(): void {
+    if (this.upShut) return;
+    this.upShut = true;
+    if (this.downShut) return this.end("--");
+    this.server?.shutdownWrite();
+  }
+  private shutDown(): void {
+    if (this.downShut) return;
+    this.downShut = true;
+    if (this.upShut) return this.end("--");
+    this.client.shutdownWrite();
+  }
+
+  clientClosed(error: Error | null): void {
+    if (this.state === CLOSED) return;
+    if (error === null && this.upEnd && this.downEnd) return this.end("--");
+    if (this.state === PUMPING && this.target !== null) this.target.clientAborts++;
+    this.end(`C${PHASE[this.state]}`);
+  }
+  serverClosed(error: Error | null): void {
+    if (this.state !== PUMPING) return;
+    this.server = null;
+    if (error === null && (this.downEnd || this.upShut)) {
+      // Closed as agreed (after our FIN there is no separate event for its own): what is still due to the client goes out first.
+      this.downEnd = true;
+      if (this.down === null) this.shutDown();
+      if (this.upShut && this.down === null) this.end("--");
+      return;
+    }
+    if (this.target !== null) this.target.serverAborts++;
+    this.end("SD");
+  }
+
+  /** Ends the session for a reason of ours: D server down, U server up, K administrator. */
+  kill(letter: "D" | "U" | "K"): void {
+    this.end(`${letter}${PHASE[this.state]}`);
+  }
+
+  end(flags: string): void {
+    if (this.state === CLOSED) return;
+    const was = this.state;
+    this.flags = flags;
+    const { engine, front, back } = this;
+    engine.timers.remove(this);
+    this.dialing?.cancel();
+    this.dialing = null;
+    if (was !== WAITING) logSession(this);
+    this.state = CLOSED;
+    const hard = front.config.options.has("nolinger") || flags[0] === "D" || flags[0] === "K";
+    for (const conn of [this.client, this.server]) {
+      if (conn === null) continue;
+      if (hard) conn.terminate();
+      else conn.close();
+    }
+    this.up = null;
+    this.down = null;
+    this.upMore = null;
+    this.downMore = null;
+    front.sessions.delete(this);
+    if (was === WAITING) {
+      const at = front.waiting.indexOf(this);
+      if (at >= 0) front.waiting.splice(at, 1);
+      return;
+    }
+    engine.active--;
+    front.active--;
+    front.bytesIn += this.bytesUp;
+    front.bytesOut += this.bytesDown;
+    if (back !== null) {
+      back.active--;
+      back.bytesIn += this.bytesUp;
+      back.bytesOut += this.bytesDown;
+      back.held.delete(this);
+      if (was === QUEUED) dequeue(this);
+    }
+    if (this.target !== null) {
+      this.target.bytesIn += this.bytesUp;
+      this.target.bytesOut += this.bytesDown;
+      this.release();
+    }
+    const next = nextWaiting(front);
+    if (next !== null) next.admit();
+    engine.onIdle?.();
+  }
+
+  // ---- time
+
+  /** Sets the deadline of the pumping state from the last activity. */
+  private watch(now: number): void {
+    this.engine.timers.set(this, Math.min(this.clientDeadline(), this.serverDeadline(), now + 2 ** 31 - 1));
+  }
+  private clientDeadline(): number {
+    const t = this.front.config.timeouts;
+    const tunnel = this.back?.config.timeouts.tunnel ?? 0;
+    let ms = tunnel > 0 ? tunnel : (t.client ?? 0);
+    if ((this.upEnd || this.downShut) && t.clientFin) ms = t.clientFin;
+    return ms > 0 ? this.clientActiveMs + ms : Infinity;
+  }
+  private serverDeadline(): number {
+    const t = this.back!.config.timeouts;
+    const tunnel = t.tunnel ?? 0;
+    let ms = tunnel > 0 ? tunnel : (t.server ?? 0);
+    if ((this.downEnd || this.upShut) && t.serverFin) ms = t.serverFin;
+    return ms > 0 ? this.serverActiveMs + ms : Infinity;
+  }
+
+  expire(now: number): void {
+    switch (this.state) {
+      case HELD:
+      case QUEUED:
+        return this.end("sQ");
+      case CONNECTING:
+        this.timedConnect = true;
+        this.dialing?.cancel();
+        return this.connectFailed({ code: "ETIMEDOUT" });
+      case TURNAROUND:
+        return this.target === null ? this.dispatch(null) : this.connect(this.target);
+      case PUMPING: {
+        const client = this.clientDeadline();
+        const server = this.serverDeadline();
+        // HAProxy looks at the client's side first.
+        if (client <= now) return this.end("cD");
+        if (server <= now) return this.end("sD");
+        return this.watch(now);
+      }
+    }
+  }
+}
+
+/** Bun's events of the client's connection. */
+export const clientSide: ConnHandler<Session> = {
+  open(conn) {
+    conn.data.open();
+  },
+  data(conn, chunk) {
+    conn.data.fromClient(chunk);
+  },
+  drained(conn) {
+    conn.data.flushDown();
+  },
+  end(conn) {
+    conn.data.clientEnded();
+  },
+  close(conn, error) {
+    conn.data.clientClosed(error);
+  },
+};
+
+/** Bun's events of the server's connection. */
+export const serverSide: ConnHandler<Session> = {
+  open(conn) {
+    conn.data.connected();
+  },
+  data(conn, chunk) {
+    conn.data.fromServer(chunk);
+  },
+  drained(conn) {
+    conn.data.flushUp();
+  },
+  end(conn) {
+    conn.data.serverEnded();
+  },
+  close(conn, error) {
+    if (conn.data.server === conn) conn.data.serverClosed(error);
+  },
+};
