@@ -15,7 +15,7 @@ function theirs(file: string): string[] {
   return p.stderr
     .toString("latin1")
     .split(/\n(?=\[(?:ALERT|WARNING|NOTICE)\])/)
-    .filter((l) => !/^\[NOTICE\]/.test(l) || / : config : /.test(l))
+    .filter((l) => !l.startsWith("[NOTICE]") || / : config : /.test(l))
     .map((l) => l.replace(/ *\(\d+\) : (config : )?/, " ").trimEnd())
     .filter((l) => l !== "");
 }
