@@ -59,6 +59,10 @@ export class RefList {
 export class Dict {
   /** Entries in the dict. */
   count: number;
+  /** A running snapshot still has to walk it: it must not be freed (snapshot.ts). */
+  pinned: boolean;
+  /** The database it belonged to when that snapshot began. */
+  cutIndex: number;
   private readonly header: number;
   private readonly minBits: number;
   private t0: Table;
@@ -71,6 +75,8 @@ export class Dict {
     this.header = header;
     this.minBits = 2;
     this.count = 0;
+    this.pinned = false;
+    this.cutIndex = 0;
     this.t0 = new Table(Math.max(this.minBits, bitsFor(expected, GROW_LOAD)));
     this.t1 = null;
     this.moved = 0;
@@ -131,6 +137,11 @@ export class Dict {
   replace(from: number, to: number, hash: number): boolean {
     const bucket = hash & this.t0.mask;
     return bucket < this.moved ? this.t1!.replace(hash & this.t1!.mask, from, to) : this.t0.replace(bucket, from, to);
+  }
+
+  /** True when this very ref is in the dict under this hash (is a remembered ref still what it was?). */
+  holds(ref: number, hash: number): boolean {
+    return this.replace(ref, ref, hash);
   }
 
   // ---- resizing
@@ -265,14 +276,16 @@ export class Dict {
   }
 
   /**
-   * Plain walk: adds refs to `into` from `position` (begin with 0) until it holds at least `limit`, whole chains at a time.
+   * Plain walk: adds refs to `into` from `position` (begin with 0) until it holds at least `limit`, whole chains at a time, or until a
+   * bounded number of buckets was passed: a step over an all but empty table stays short, and may add nothing.
    * Returns the next position, -1 at the end. Exact only while moves are paused or the dict is not touched.
    */
   walk(position: number, limit: number, into: RefList): number {
     const first = this.t0.mask + 1;
     const last = this.buckets();
     let p = position < this.moved ? this.moved : position;
-    while (p < last) {
+    const stop = Math.min(last, p + limit * 4 + 64);
+    while (p < stop) {
       if (p < first) pushChain(this.t0, p, into);
       else pushChain(this.t1!, p - first, into);
       p++;

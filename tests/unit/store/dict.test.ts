@@ -113,7 +113,7 @@ test("SCAN reports whatever stays from its first to its last call, while the tab
         cursor = d.scan(cursor, list);
         for (let i = 0; i < list.count; i++) seen.add(textOfKey(list.refs[i]));
         const change = changes.length === 0 ? 0 : changes[calls % changes.length];
-        if (calls < 400) {
+        if (calls < 80) {
           for (let i = 0; i < change; i++) add(d, `go${next++}`);
           for (let i = 0; i < -change && oldest < next; i++) remove(d, `go${oldest++}`);
         }
