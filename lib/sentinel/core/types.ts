@@ -25,6 +25,10 @@ export interface Boot {
   port: number;
   /** `requirepass`: also used towards other Sentinels when sentinel-pass is not set. "" for none. */
   requirepass: string;
+  /** For SENTINEL CONFIG GET; default notice. */
+  logLevel?: string;
+  /** May this path be executed? Default: yes. */
+  canExecute?: (path: string) => boolean;
   /** Names that were resolved before the start (host -> ip). */
   resolved?: Record<string, string>;
 }
@@ -86,6 +90,8 @@ export type Action =
   | { kind: "answer"; client: ClientId; answer: Answer }
   /** Look a host name up, then `resolved`. */
   | { kind: "resolve"; host: string }
+  /** SENTINEL CONFIG SET loglevel. */
+  | { kind: "logLevel"; level: Level | "nothing" }
   /** SENTINEL SIMULATE-FAILURE: end the process at once with this code. */
   | { kind: "exit"; code: number };
 

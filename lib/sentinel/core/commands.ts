@@ -1,0 +1,238 @@
+/**
+ * SENTINEL's subcommands and PUBLISH: what a client asks, as an `answer` action. Pure. Redis sentinel.c: sentinelCommand.
+ * One function a subcommand, found by name; `min`/`max` count the words after SENTINEL NAME. Those that change settings are in
+ * commands_set.ts. PENDING-SCRIPTS is the driver's: the queue lives there.
+ */
+import { makeAddr, sameAddr, shown } from "./addr.ts";
+import { debug, configGet, configSet, monitor, remove, set } from "./commands_set.ts";
+import { inProgress, startFailover } from "./failover.ts";
+import { globMatchText } from "../../bytes/glob.ts";
+import { processHello } from "./hello.ts";
+import { persistFirst } from "./persist.ts";
+import { selectReplica } from "./select.ts";
+import { currentAddr, log, majority, type Master, type Turn } from "./state.ts";
+import { resetMaster } from "./switch.ts";
+import { wholeNumber } from "./text.ts";
+import { infoCache, instanceMap, masterList, peerList, replicaList } from "./view.ts";
+import { onHint, requestVote } from "./vote.ts";
+import { HELLO_CHANNEL, type Answer, type ClientId } from "./types.ts";
+
+interface Subcommand {
+  /** Words after the subcommand's name. */
+  min: number;
+  max: number;
+  /** The answer, or undefined when it is given elsewhere (now or later). `args` are those words. */
+  run(t: Turn, args: string[], client: ClientId): Answer | undefined;
+}
+
+const NO_MASTER: Answer = { error: "ERR No such master with that name" };
+
+/** A subcommand about one master, by name. */
+function about(run: (t: Turn, m: Master, client: ClientId) => Answer | undefined): Subcommand {
+  return {
+    min: 1,
+    max: 1,
+    run: (t, args, client) => {
+      const m = t.s.masters.get(args[0]);
+      return m === undefined ? NO_MASTER : run(t, m, client);
+    },
+  };
+}
+
+const replicas = about((t, m) => replicaList(t.s, m, t.now));
+const masters: Subcommand = { min: 0, max: 0, run: (t) => masterList(t.s, t.now) };
+const master = about((t, m) => instanceMap(t.s, m, t.now));
+const address: Subcommand = { min: 1, max: 1, run: getAddress };
+const isDown: Subcommand = { min: 4, max: 4, run: isMasterDown };
+
+const SUBCOMMANDS: Record<string, Subcommand> = {
+  masters,
+  master,
+  replicas,
+  slaves: replicas,
+  sentinels: about((t, m) => peerList(t.s, m, t.now)),
+  "get-master-addr-by-name": address,
+  "is-master-down-by-addr": isDown,
+  // Valkey's names of the same.
+  primaries: masters,
+  primary: master,
+  "get-primary-addr-by-name": address,
+  "is-primary-down-by-addr": isDown,
+  myid: { min: 0, max: 0, run: (t) => t.s.myid },
+  ckquorum: about(checkQuorum),
+  failover: about(failover),
+  reset: { min: 1, max: 1, run: reset },
+  flushconfig: { min: 0, max: 0, run: (t, _args, client) => void persistFirst(t, { kind: "ok", client }) },
+  "info-cache": { min: 1, max: Infinity, run: cache },
+  "simulate-failure": { min: 1, max: Infinity, run: simulate },
+  help: { min: 0, max: 0, run: () => HELP.map((status) => ({ status })) },
+  monitor: { min: 4, max: 4, run: monitor },
+  remove: { min: 1, max: 1, run: remove },
+  set: { min: 3, max: Infinity, run: set },
+  config: { min: 2, max: Infinity, run: config },
+  debug: { min: 0, max: Infinity, run: debug },
+};
+
+export function command(t: Turn, client: ClientId, args: string[]): void {
+  const name = (args[0] ?? "").toLowerCase();
+  const answer = name === "publish" ? publish(t, client, args) : sentinel(t, client, args);
+  if (answer !== undefined) t.out.push({ kind: "answer", client, answer });
+}
+
+/** Redis: sentinelPublishCommand. The 1 tells the sender that his configuration is on our disk. */
+function publish(t: Turn, client: ClientId, args: string[]): Answer | undefined {
+  if (args.length !== 3) return { error: "ERR wrong number of arguments for 'publish' command" };
+  if (args[1] !== HELLO_CHANNEL) return { error: "ERR Only HELLO messages are accepted by Sentinel instances." };
+  processHello(t, args[2]);
+  if (!t.dirty) return 1;
+  persistFirst(t, { kind: "hello", client });
+  return undefined;
+}
+
+function sentinel(t: Turn, client: ClientId, args: string[]): Answer | undefined {
+  if (args.length < 2) return { error: "ERR wrong number of arguments for 'sentinel' command" };
+  const name = args[1].toLowerCase();
+  const sub = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
+  if (sub === undefined) return { error: `ERR unknown subcommand '${args[1].slice(0, 128)}'. Try SENTINEL HELP.` };
+  const rest = args.slice(2);
+  if (rest.length < sub.min || rest.length > sub.max) return { error: `ERR wrong number of arguments for 'sentinel|${name}' command` };
+  return sub.run(t, rest, client);
+}
+
+function getAddress(t: Turn, args: string[]): Answer {
+  const m = t.s.masters.get(args[0]);
+  if (m === undefined) return { nilArray: true };
+  const addr = currentAddr(m);
+  return [shown(t.s, addr), String(addr.port)];
+}
+
+/** A peer's question, with or without a request for our vote. */
+function isMasterDown(t: Turn, args: string[], client: ClientId): Answer | undefined {
+  const [ip, portText, epochText, runid] = args;
+  const port = wholeNumber(portText);
+  const epoch = wholeNumber(epochText);
+  if (port === null || epoch === null) return { error: "ERR value is not an integer or out of range" };
+  const addr = makeAddr(t.s, ip, port, true);
+  let m: Master | undefined;
+  if (typeof addr !== "string") for (const each of t.s.masters.values()) if (sameAddr(each.addr, addr)) m ??= each;
+  const down = m !== undefined && m.sdown && !t.s.tilt;
+  if (m === undefined) return [0, "*", 0];
+  onHint(t, m);
+  if (runid === "*") return [down ? 1 : 0, "*", 0];
+  requestVote(t, m, client, epoch, runid, down);
+  return undefined;
+}
+
+function checkQuorum(_t: Turn, m: Master): Answer {
+  let usable = 1;
+  for (const p of m.peers.values()) if (!p.sdown) usable++;
+  const noQuorum = usable < m.quorum;
+  const noMajority = usable < majority(m);
+  if (!noQuorum && !noMajority) return { status: `OK ${usable} usable Sentinels. Quorum and failover authorization can be reached` };
+  const reasons: string[] = [];
+  if (noQuorum) reasons.push("Not enough available Sentinels to reach the specified quorum for this master");
+  if (noMajority) reasons.push("Not enough available Sentinels to reach the majority and authorize a failover");
+  return { error: `NOQUORUM ${usable} usable Sentinels. ${reasons.join(". ")}` };
+}
+
+function failover(t: Turn, m: Master): Answer {
+  if (inProgress(m)) return { error: "INPROG Failover already in progress" };
+  if (selectReplica(t, m) === null) return { error: "NOGOODSLAVE No suitable replica to promote" };
+  log(t, "notice", `Executing user requested FAILOVER of '${m.name}'`);
+  startFailover(t, m, true);
+  return { status: "OK" };
+}
+
+function reset(t: Turn, args: string[]): Answer {
+  let n = 0;
+  for (const m of t.s.masters.values()) {
+    if (!globMatchText(args[0], m.name)) continue;
+    resetMaster(t, m);
+    n++;
+  }
+  return n;
+}
+
+function cache(t: Turn, args: string[]): Answer {
+  const wanted = new Set<Master>();
+  for (const name of args) {
+    const m = t.s.masters.get(name);
+    if (m !== undefined) wanted.add(m);
+  }
+  return infoCache(wanted, t.now);
+}
+
+function simulate(t: Turn, args: string[]): Answer {
+  const { s } = t;
+  s.crashAfterElection = false;
+  s.crashAfterPromotion = false;
+  for (const arg of args) {
+    const name = arg.toLowerCase();
+    if (name === "crash-after-election") {
+      s.crashAfterElection = true;
+      log(t, "warning", "Failure simulation: this Sentinel will crash after being successfully elected as failover leader");
+    } else if (name === "crash-after-promotion") {
+      s.crashAfterPromotion = true;
+      log(t, "warning", "Failure simulation: this Sentinel will crash after promoting the selected replica to master");
+    } else if (name === "help") return ["crash-after-election", "crash-after-promotion"];
+    else return { error: "ERR Unknown failure simulation specified" };
+  }
+  return { status: "OK" };
+}
+
+function config(t: Turn, args: string[], client: ClientId): Answer | undefined {
+  const verb = args[0].toLowerCase();
+  if (verb === "set" && args.length >= 3) return configSet(t, args.slice(1), client);
+  if (verb === "get") return configGet(t, args.slice(1));
+  return {
+    error: "ERR Only SENTINEL CONFIG GET <param> [<param> <param> ...]/ SET <param> <value> [<param> <value> ...] are supported.",
+  };
+}
+
+const HELP = [
+  "SENTINEL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+  "CKQUORUM <master-name>",
+  "    Tell whether the Sentinels within reach are enough for the quorum and for",
+  "    the majority that a failover of this master needs.",
+  "CONFIG SET <param> <value> [<param> <value> ...]",
+  "    Change settings of this Sentinel.",
+  "CONFIG GET <param> [<param> ...]",
+  "    Show settings of this Sentinel.",
+  "DEBUG [<param> <value> ...]",
+  "    Show the periods in milliseconds, or change some of them.",
+  "GET-MASTER-ADDR-BY-NAME <master-name>",
+  "    Return the address of the current master of that name.",
+  "FAILOVER <master-name>",
+  "    Move the master to its best replica although nothing is down.",
+  "FLUSHCONFIG",
+  "    Write settings and state to the configuration file now.",
+  "INFO-CACHE <master-name> [<master-name> ...]",
+  "    Return the last INFO of the master and of all its replicas.",
+  "IS-MASTER-DOWN-BY-ADDR <ip> <port> <current-epoch> <runid>",
+  "    Tell whether this Sentinel sees the master at ip:port down; with a runid,",
+  "    also vote.",
+  "MASTER <master-name>",
+  "    Show the state of one master.",
+  "MASTERS",
+  "    Show the state of all masters.",
+  "MONITOR <name> <ip> <port> <quorum>",
+  "    Start to monitor a master.",
+  "MYID",
+  "    Return the ID of this Sentinel.",
+  "PENDING-SCRIPTS",
+  "    Show the scripts that run or wait.",
+  "REMOVE <master-name>",
+  "    Stop to monitor a master.",
+  "REPLICAS <master-name>",
+  "    Show the replicas of a master.",
+  "RESET <pattern>",
+  "    Forget replicas, Sentinels and failover state of the masters that match.",
+  "SENTINELS <master-name>",
+  "    Show the other Sentinels of a master.",
+  "SET <master-name> <option> <value> [<option> <value> ...]",
+  "    Change settings of a master.",
+  "SIMULATE-FAILURE [CRASH-AFTER-ELECTION] [CRASH-AFTER-PROMOTION] [HELP]",
+  "    Make this Sentinel crash at a certain point.",
+  "HELP",
+  "    Print this help.",
+];

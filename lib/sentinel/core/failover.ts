@@ -1,0 +1,345 @@
+/**
+ * The failover state machine, with Redis' names of the states. Pure. Redis sentinel.c: sentinelStartFailoverIfNeeded .. sentinelAbortFailover.
+ *
+ *   ODOWN -> (turn among the candidates) -> wait_start -votes-> select_slave -> send_slaveof_noone -> wait_promotion
+ *         -EXEC and ROLE say master-> reconf_slaves [ epoch pushed -> +switch-master ] -> update_config -> done
+ *
+ * Differences: it moves on the event instead of a tick; the promotion is read from the transaction's own pipeline; +switch-master comes when
+ * a majority holds the new epoch (or after PUSH_MS) and not after the last replica has synced; a planned failover asks for votes too; an
+ * election that nobody can have won is repeated soon instead of after twice the failover-timeout.
+ */
+import { ReplyError, type Reply } from "../../resp/reply.ts";
+import { shown } from "./addr.ts";
+import { crash, emit, emitText, newEpoch, reconfigScript } from "./events.ts";
+import { helloAll, send, sendSlaveOf } from "./links.ts";
+import { persistFirst, persistNow } from "./persist.ts";
+import { askOffsets, offsetsMissing, selectReplica } from "./select.ts";
+import { NEVER, disconnected, log, majority, touch, wake, type Master, type Replica, type Turn } from "./state.ts";
+import { switchMaster } from "./switch.ts";
+import { MAX_DESYNC_MS, askPeers, nobodyCanWin, winner } from "./vote.ts";
+
+/** Distance between the candidates of one ODOWN: more than a vote round with its fsync takes, so that votes are not split. */
+const TURN_MS = 50;
+/** How long fresh offsets are waited for at most once elected. */
+const OFFSETS_MS = 200;
+/** The promotion is sent again when INFO shows no effect after this time. */
+const PROMOTE_AGAIN_MS = 1000;
+/** How long the new epoch's push is waited for before +switch-master goes out anyway. */
+const PUSH_MS = 1000;
+/** First back-off after an election that nobody could win; doubles. */
+const RETRY_MS = 100;
+const RETRY_MAX_MS = 10_000;
+/** A planned failover waits so long for the votes of peers that do not answer. */
+const PLANNED_VOTES_MS = 500;
+
+export function inProgress(m: Master): boolean {
+  return m.failoverState !== "none";
+}
+
+function setState(t: Turn, m: Master, state: Master["failoverState"]): void {
+  m.failoverState = state;
+  m.failoverStateMs = t.now;
+  touch(t, m);
+}
+
+/** Opens an election when the master is objectively down, nothing runs and enough time has passed since the last attempt. */
+export function startIfNeeded(t: Turn, m: Master): void {
+  if (!m.odown || inProgress(m)) return;
+  const { now } = t;
+  const allowed = m.retryMs !== NEVER ? m.retryMs : m.failoverStartMs + m.failoverTimeoutMs * 2;
+  if (now < allowed) {
+    wake(m, allowed);
+    if (m.retryMs === NEVER && m.delayLoggedMs !== m.failoverStartMs) {
+      m.delayLoggedMs = m.failoverStartMs;
+      log(t, "notice", "Next failover delay: I will not start a failover before", allowed);
+    }
+    return;
+  }
+  if (t.s.unsavedRetryMs !== NEVER) return wake(m, t.s.unsavedRetryMs + 1);
+  if (m.candidacyMs === NEVER) m.candidacyMs = now + turnDelay(t, m);
+  if (now < m.candidacyMs) return wake(m, m.candidacyMs);
+  startFailover(t, m, false);
+}
+
+/** The reachable Sentinels stand for election in the order of their ids: the first at once, each next one a turn later. */
+function turnDelay(t: Turn, m: Master): number {
+  let before = 0;
+  for (const p of m.peers.values()) if (!p.sdown && !disconnected(p) && p.runid < t.s.myid) before++;
+  return before === 0 ? 0 : Math.floor(before * TURN_MS + (t.random() * TURN_MS) / 2);
+}
+
+/** A new epoch, and our own vote in it: on disk before anybody is asked. Redis: sentinelStartFailover. */
+export function startFailover(t: Turn, m: Master, forced: boolean): void {
+  const { s } = t;
+  m.forced = forced;
+  m.candidacyMs = NEVER;
+  m.retryMs = NEVER;
+  setState(t, m, "wait_start");
+  m.failoverEpoch = s.currentEpoch + 1;
+  m.votes = new Map();
+  m.objected = false;
+  m.switched = false;
+  newEpoch(t, m, m.failoverEpoch);
+  emit(t, "warning", "+try-failover", m);
+  m.failoverStartMs = t.now + Math.floor(t.random() * MAX_DESYNC_MS);
+  const after = { kind: "election", master: m.id, epoch: m.failoverEpoch, oldLeader: m.leader, oldLeaderEpoch: m.leaderEpoch } as const;
+  m.leader = s.myid;
+  m.leaderEpoch = m.failoverEpoch;
+  persistFirst(t, after);
+}
+
+/** Our own vote is on disk (or is not): now, and only now, it counts and the others are asked. */
+export function electionSaved(
+  t: Turn,
+  m: Master,
+  after: { epoch: number; oldLeader: string; oldLeaderEpoch: number },
+  saved: boolean,
+): void {
+  if (m.failoverState !== "wait_start" || m.failoverEpoch !== after.epoch) return;
+  if (!saved) {
+    m.leader = after.oldLeader;
+    m.leaderEpoch = after.oldLeaderEpoch;
+    emit(t, "warning", "-failover-abort-not-elected", m);
+    abort(t, m);
+    m.retryMs = t.now + RETRY_MAX_MS;
+    return;
+  }
+  emitText(t, "warning", "+vote-for-leader", `${m.leader} ${m.leaderEpoch}`, m);
+  m.votes.set(t.s.myid, t.s.myid);
+  m.offsetsAskedMs = t.now;
+  askOffsets(t, m);
+  askPeers(t, m, true);
+  touch(t, m);
+}
+
+/** Redis: sentinelAbortFailover; only up to wait_promotion. */
+export function abort(t: Turn, m: Master): void {
+  m.forced = false;
+  setState(t, m, "none");
+  if (m.promoted !== null) m.promoted.promotedFlag = false;
+  m.promoted = null;
+}
+
+/** Moves on as far as it can. Redis: sentinelFailoverStateMachine, one state a tick. */
+export function advance(t: Turn, m: Master): void {
+  for (let before = ""; before !== m.failoverState;) {
+    before = m.failoverState;
+    switch (m.failoverState) {
+      case "wait_start":
+        waitStart(t, m);
+        break;
+      case "select_slave":
+        select(t, m);
+        break;
+      case "send_slaveof_noone":
+        sendNoOne(t, m);
+        break;
+      case "wait_promotion":
+        timeout(t, m);
+        break;
+      case "reconf_slaves":
+        reconfigure(t, m);
+        break;
+      case "update_config":
+        finish(t, m);
+        break;
+    }
+  }
+}
+
+function waitStart(t: Turn, m: Master): void {
+  if (m.votes.size === 0) return; // our own vote is not on disk yet
+  if (winner(m) === t.s.myid || (m.forced && plannedMayProceed(t, m))) return elected(t, m);
+  const end = m.failoverStartMs + Math.min(t.s.periods.electionTimeout, m.failoverTimeoutMs);
+  const hopeless = nobodyCanWin(m);
+  if (t.now < end && !hopeless && !(m.forced && m.objected)) return wake(m, end);
+  emit(t, "warning", "-failover-abort-not-elected", m);
+  const forced = m.forced;
+  abort(t, m);
+  if (hopeless && !forced) {
+    m.retries++;
+    const most = Math.min(RETRY_MS * 2 ** m.retries, RETRY_MAX_MS);
+    m.retryMs = t.now + Math.floor(most / 2 + (t.random() * most) / 2);
+  }
+}
+
+/** SENTINEL FAILOVER goes ahead without a majority when nobody within reach has objected. */
+function plannedMayProceed(t: Turn, m: Master): boolean {
+  if (m.objected) return false;
+  const reachable = [...m.peers.values()].filter((p) => !p.sdown && !disconnected(p));
+  if (reachable.every((p) => m.votes.has(p.runid))) return true;
+  const end = m.failoverStateMs + PLANNED_VOTES_MS;
+  wake(m, end);
+  return t.now >= end;
+}
+
+function elected(t: Turn, m: Master): void {
+  m.retries = 0;
+  emit(t, "warning", "+elected-leader", m);
+  if (t.s.crashAfterElection) crash(t);
+  setState(t, m, "select_slave");
+  emit(t, "warning", "+failover-state-select-slave", m);
+}
+
+function select(t: Turn, m: Master): void {
+  const end = m.failoverStateMs + OFFSETS_MS;
+  if (t.now < end && offsetsMissing(t, m)) return wake(m, end);
+  const r = selectReplica(t, m);
+  if (r === null) {
+    emit(t, "warning", "-failover-abort-no-good-slave", m);
+    return abort(t, m);
+  }
+  emit(t, "warning", "+selected-slave", r);
+  r.promotedFlag = true;
+  m.promoted = r;
+  setState(t, m, "send_slaveof_noone");
+  emit(t, "notice", "+failover-state-send-slaveof-noone", r);
+}
+
+function sendNoOne(t: Turn, m: Master): void {
+  const r = m.promoted!;
+  if (disconnected(r)) return timeout(t, m);
+  promote(t, r);
+  emit(t, "notice", "+failover-state-wait-promotion", r);
+  setState(t, m, "wait_promotion");
+}
+
+function promote(t: Turn, r: Replica): void {
+  r.master.promoteSentMs = t.now;
+  sendSlaveOf(t, r, null, { kind: "promoteExec", ri: r.id });
+  send(t, r, ["ROLE"], { kind: "promoteRole", ri: r.id });
+}
+
+/** INFO says that the chosen replica still is one, well after it was told otherwise: the transaction was lost or refused, so again. */
+export function promoteAgain(t: Turn, r: Replica): void {
+  const m = r.master;
+  if (m.promoted === r && m.failoverState === "wait_promotion" && t.now - m.promoteSentMs >= PROMOTE_AGAIN_MS && !disconnected(r))
+    promote(t, r);
+}
+
+function timeout(t: Turn, m: Master): void {
+  const end = m.failoverStateMs + m.failoverTimeoutMs;
+  if (t.now < end) return wake(m, end);
+  emit(t, "warning", "-failover-abort-slave-timeout", m);
+  abort(t, m);
+}
+
+/** The reply to EXEC or ROLE of the promotion. Anything but a clear yes leaves it to INFO. */
+export function onPromoteReply(t: Turn, r: Replica, kind: "promoteExec" | "promoteRole", reply: Reply): void {
+  const m = r.master;
+  if (m.promoted !== r || m.failoverState !== "wait_promotion") return;
+  if (kind === "promoteRole" && Array.isArray(reply) && reply[0] === "master") return promotionSeen(t, r);
+  if (kind === "promoteExec" && reply instanceof ReplyError)
+    log(t, "warning", `Replica ${r.name} refused to become master of '${m.name}': ${reply.text}`);
+  r.infoDue = true;
+  touch(t, r);
+}
+
+/** The chosen replica is a master now: the epoch we won becomes the configuration's. */
+export function promotionSeen(t: Turn, r: Replica): void {
+  const m = r.master;
+  if (r.roleReported !== "master") {
+    r.roleReported = "master";
+    r.roleReportedMs = t.now;
+  }
+  m.configEpoch = m.failoverEpoch;
+  m.holders = new Set([t.s.myid]);
+  setState(t, m, "reconf_slaves");
+  persistNow(t);
+  emit(t, "warning", "+promoted-slave", r);
+  if (t.s.crashAfterPromotion) crash(t);
+  emit(t, "warning", "+failover-state-reconf-slaves", m);
+  reconfigScript(t, m, "leader", m.addr, r.addr);
+  helloAll(t, m);
+}
+
+function pushed(t: Turn, m: Master): boolean {
+  if (m.holders.size >= majority(m)) return true;
+  const end = m.failoverStateMs + PUSH_MS;
+  wake(m, end);
+  return t.now >= end;
+}
+
+/** Points the other replicas to the new master, parallel-syncs at a time. Redis: sentinelFailoverReconfNextSlave. */
+function reconfigure(t: Turn, m: Master): void {
+  if (!m.switched) {
+    if (!pushed(t, m)) return;
+    if (outstanding(m) === 0) {
+      emit(t, "warning", "+failover-end", m);
+      return setState(t, m, "update_config");
+    }
+    const since = m.failoverStateMs;
+    publishSwitch(t, m);
+    m.failoverStateMs = since;
+  }
+  let busy = 0;
+  for (const r of m.replicas.values()) if (r.reconfSent || r.reconfInProgress) busy++;
+  for (const r of m.replicas.values()) {
+    if (r.reconfDone || r.oldMaster) continue;
+    if (r.reconfSent) {
+      const end = r.reconfSentMs + t.s.periods.slaveReconfTimeout;
+      if (t.now < end) {
+        wake(m, end);
+        continue;
+      }
+      emit(t, "notice", "-slave-reconf-sent-timeout", r);
+      r.reconfSent = false;
+      r.reconfDone = true;
+      continue;
+    }
+    if (r.reconfInProgress || busy >= m.parallelSyncs || disconnected(r)) continue;
+    sendSlaveOf(t, r, m.addr);
+    r.reconfSent = true;
+    r.reconfSentMs = t.now;
+    r.infoDue = true;
+    touch(t, r);
+    emit(t, "notice", "+slave-reconf-sent", r);
+    busy++;
+  }
+  detectEnd(t, m);
+}
+
+/** Living replicas that still follow somebody else. The old master is not among them: it is demoted when it answers again. */
+function outstanding(m: Master): number {
+  let n = 0;
+  for (const r of m.replicas.values()) if (!r.promotedFlag && !r.oldMaster && !r.reconfDone && !r.sdown) n++;
+  return n;
+}
+
+/** Redis: sentinelFailoverDetectEnd. A new master that is down itself ends it too, so that the next failover can begin. */
+function detectEnd(t: Turn, m: Master): void {
+  const end = m.failoverStateMs + m.failoverTimeoutMs;
+  const late = t.now >= end;
+  if (late) emit(t, "warning", "+failover-end-for-timeout", m);
+  else if (outstanding(m) > 0 && !m.odown) return wake(m, end);
+  emit(t, "warning", "+failover-end", m);
+  if (late)
+    for (const r of m.replicas.values()) {
+      if (r.reconfDone || r.reconfSent || r.oldMaster || disconnected(r)) continue;
+      sendSlaveOf(t, r, m.addr);
+      emit(t, "notice", "+slave-reconf-sent-be", r);
+      r.reconfSent = true;
+    }
+  setState(t, m, "update_config");
+}
+
+function publishSwitch(t: Turn, m: Master): void {
+  const to = m.promoted!.addr;
+  emitText(t, "warning", "+switch-master", `${m.name} ${shown(t.s, m.addr)} ${m.addr.port} ${shown(t.s, to)} ${to.port}`, m);
+  switchMaster(t, m, to);
+  m.switched = true;
+}
+
+/** The last step: the master is the promoted one for everybody, nothing of the failover remains. */
+function finish(t: Turn, m: Master): void {
+  if (!m.switched) publishSwitch(t, m);
+  for (const r of m.replicas.values()) {
+    r.reconfSent = false;
+    r.reconfInProgress = false;
+    r.reconfDone = false;
+    r.oldMaster = false;
+  }
+  m.forced = false;
+  m.failoverStartMs = NEVER;
+  setState(t, m, "none");
+}

@@ -1,0 +1,57 @@
+/** Which replica becomes master. Pure. Redis sentinel.c: sentinelSelectSlave, compareSlavesForPromotion. */
+import { disconnected, type Master, type Replica, type Turn } from "./state.ts";
+
+/** Why a replica may not be promoted; "" when it may. The words are for the log and for tests. */
+export function unfit(t: Turn, m: Master, r: Replica): string {
+  const { now, s } = t;
+  const { ping, info } = s.periods;
+  if (r.sdown) return "down";
+  if (disconnected(r)) return "disconnected";
+  if (now - r.link.lastAvailMs > ping * 5) return "silent";
+  if (r.priority === 0) return "priority 0";
+  if (now - r.infoMs > (m.sdown ? ping * 5 : info * 3)) return "old INFO";
+  if (r.masterLinkDownMs > (m.sdown ? now - m.sdownSinceMs : 0) + m.downAfterMs * 10) return "long without its master";
+  // Its data set is neither the old nor the new one before the transfer ends.
+  if (r.syncing) return "syncing";
+  return "";
+}
+
+/**
+ * The best fit replica or null: same data lineage as the master first, then priority, offset, run id (none counts as last).
+ * The lineage is ours: a replica that never synced with this master holds somebody else's data whatever its offset says.
+ */
+export function selectReplica(t: Turn, m: Master): Replica | null {
+  let best: Replica | null = null;
+  for (const r of m.replicas.values()) if (unfit(t, m, r) === "" && (best === null || better(m, r, best))) best = r;
+  return best;
+}
+
+function foreign(m: Master, r: Replica): number {
+  return m.replid !== "" && r.replid !== "" && m.replid !== r.replid ? 1 : 0;
+}
+
+function better(m: Master, a: Replica, b: Replica): boolean {
+  if (foreign(m, a) !== foreign(m, b)) return foreign(m, a) < foreign(m, b);
+  if (a.priority !== b.priority) return a.priority < b.priority;
+  if (a.offset !== b.offset) return a.offset > b.offset;
+  if (a.runid === "" || b.runid === "") return a.runid !== "";
+  return a.runid.toLowerCase() < b.runid.toLowerCase();
+}
+
+/** Fresh offsets: asks every connected replica now. */
+export function askOffsets(t: Turn, m: Master): void {
+  for (const r of m.replicas.values()) {
+    if (disconnected(r) || r.infoInFlight) continue;
+    r.infoDue = true;
+    t.touched.add(r);
+  }
+}
+
+/** A candidate's answer to askOffsets is still on its way. */
+export function offsetsMissing(t: Turn, m: Master): boolean {
+  for (const r of m.replicas.values()) {
+    if (r.sdown || disconnected(r) || r.priority === 0 || t.now - r.link.lastAvailMs > t.s.periods.ping * 5) continue;
+    if (r.infoMs < m.offsetsAskedMs) return true;
+  }
+  return false;
+}

@@ -1,0 +1,152 @@
+/**
+ * Asking the other Sentinels, and voting. Pure. Redis sentinel.c: sentinelAskMasterStateToOtherSentinels,
+ * sentinelReceiveIsMasterDownReply, sentinelVoteLeader, sentinelGetLeader.
+ *
+ * Differences, each safe beside originals: votes are counted per (master, epoch), and given per (master, epoch) too, so that elections of
+ * several masters do not spoil each other; a vote is on disk before it is spoken or counted, and taken back when it cannot be written.
+ */
+import type { Reply } from "../../resp/reply.ts";
+import { shown } from "./addr.ts";
+import { emitText, newEpoch } from "./events.ts";
+import { send } from "./links.ts";
+import { persistFirst } from "./persist.ts";
+import { NEVER, disconnected, log, majority, touch, voters, wake, type Master, type Peer, type Pending, type Turn } from "./state.ts";
+import type { ClientId } from "./types.ts";
+
+/** Redis: SENTINEL_MAX_DESYNC. */
+export const MAX_DESYNC_MS = 1000;
+/** A peer's claim that the master is down is forgotten after so many ask periods without a fresh one. */
+const ASK_STALE_PERIODS = 5;
+/** A question about our master makes us ask back at once, at most this often. */
+const HINT_MS = 20;
+
+function ask(t: Turn, m: Master, p: Peer, vote: boolean): void {
+  const epoch = vote ? m.failoverEpoch : t.s.currentEpoch;
+  p.askInFlight = true;
+  send(t, p, ["SENTINEL", "is-master-down-by-addr", shown(t.s, m.addr), String(m.addr.port), String(epoch), vote ? t.s.myid : "*"], {
+    kind: "ask",
+    ri: p.id,
+    addr: m.addr,
+    vote,
+    epoch,
+  });
+}
+
+/** Asks the peers whose word is missing or old; while we stand for election, for their vote as well. */
+export function askPeers(t: Turn, m: Master, forced: boolean): void {
+  const { ask: period } = t.s.periods;
+  const standing = m.failoverState === "wait_start" && m.leader === t.s.myid && m.leaderEpoch === m.failoverEpoch;
+  for (const p of m.peers.values()) {
+    if (p.masterDown || p.leader !== "") {
+      const stale = p.lastAskReplyMs + period * ASK_STALE_PERIODS;
+      if (t.now > stale) {
+        p.masterDown = false;
+        p.leader = "";
+      } else wake(m, stale + 1);
+    }
+    if (!m.sdown && !standing) continue;
+    if (disconnected(p)) continue;
+    const vote = standing && !m.votes.has(p.runid);
+    if (p.askInFlight && !forced) continue;
+    const at = p.lastAskReplyMs + period;
+    if (forced || t.now >= at) ask(t, m, p, vote);
+    else wake(m, at);
+  }
+}
+
+/** Somebody asks about a master that we see down too: he will have seen it down just now, so ask those who have not said so yet. */
+export function onHint(t: Turn, m: Master): void {
+  if (!m.sdown || t.now - m.lastHintMs < HINT_MS) return;
+  m.lastHintMs = t.now;
+  for (const p of m.peers.values()) if (!p.masterDown && !p.askInFlight && !disconnected(p)) ask(t, m, p, false);
+}
+
+/** The reply to a question: his view of the master and, if asked for, his standing vote. */
+export function onAskReply(t: Turn, p: Peer, pending: Pending & { kind: "ask" }, reply: Reply): void {
+  p.askInFlight = false;
+  const m = p.master;
+  // The question was about an address that the master has left meanwhile.
+  if (pending.addr !== m.addr) return;
+  if (!Array.isArray(reply) || reply.length !== 3) return;
+  const [down, leader, epoch] = reply;
+  if (typeof down !== "number" || typeof leader !== "string" || typeof epoch !== "number") return;
+  p.lastAskReplyMs = t.now;
+  p.masterDown = down === 1;
+  if (leader !== "*") {
+    if (p.leaderEpoch !== epoch) log(t, "notice", `${p.name} voted for ${leader} ${epoch}`);
+    p.leader = leader;
+    p.leaderEpoch = epoch;
+  }
+  if (pending.vote && pending.epoch === m.failoverEpoch) {
+    // An answer with another epoch proves nothing: he may have voted in ours before he went beyond it.
+    if (leader !== "*" && epoch === m.failoverEpoch) m.votes.set(p.runid, leader);
+    if (m.votes.get(p.runid) !== t.s.myid) m.objected = true;
+  }
+  touch(t, m);
+}
+
+/** The winner of the running failover's epoch as far as we know, or "". Majority of all known, and at least quorum. */
+export function winner(m: Master): string {
+  const need = Math.max(majority(m), m.quorum);
+  for (const [candidate, n] of tally(m)) if (n >= need) return candidate;
+  return "";
+}
+
+/** True when the standing votes prove that nobody can win this epoch any more: the one case in which an early retry is safe. */
+export function nobodyCanWin(m: Master): boolean {
+  const need = Math.max(majority(m), m.quorum);
+  const silent = voters(m) - m.votes.size;
+  return Math.max(0, ...tally(m).values()) + silent < need;
+}
+
+function tally(m: Master): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const candidate of m.votes.values()) counts.set(candidate, (counts.get(candidate) ?? 0) + 1);
+  return counts;
+}
+
+/**
+ * A peer asks for our vote. The answer goes out when the vote is on disk, in `voteSaved`.
+ * Refused: when we voted in this or a later epoch of this master, or already follow a configuration of such an epoch.
+ */
+export function requestVote(t: Turn, m: Master, client: ClientId, epoch: number, runid: string, down: boolean): void {
+  const { s } = t;
+  const raised = epoch > s.currentEpoch;
+  if (raised) newEpoch(t, m, epoch);
+  const grant = m.leaderEpoch < epoch && m.configEpoch < epoch && s.unsavedRetryMs === NEVER;
+  if (!grant && !raised) return answerVote(t, m, client, down);
+  const old = { oldLeader: m.leader, oldLeaderEpoch: m.leaderEpoch };
+  if (grant) {
+    m.leader = runid;
+    m.leaderEpoch = epoch;
+  }
+  persistFirst(t, { kind: "vote", client, master: m.id, down, votedEpoch: grant ? epoch : 0, ...old });
+}
+
+function answerVote(t: Turn, m: Master, client: ClientId, down: boolean): void {
+  t.out.push({ kind: "answer", client, answer: [down ? 1 : 0, m.leader === "" ? "*" : m.leader, m.leaderEpoch] });
+}
+
+/** The vote's fate is known. An unwritten vote never happened. */
+export function voteSaved(
+  t: Turn,
+  m: Master,
+  after: { client: ClientId; down: boolean; oldLeader: string; oldLeaderEpoch: number; votedEpoch: number },
+  saved: boolean,
+): void {
+  if (after.votedEpoch > 0 && m.leaderEpoch === after.votedEpoch) {
+    if (saved) {
+      emitText(t, "warning", "+vote-for-leader", `${m.leader} ${m.leaderEpoch}`, m);
+      if (m.leader !== t.s.myid) {
+        m.failoverStartMs = t.now + Math.floor(t.random() * MAX_DESYNC_MS);
+        m.candidacyMs = NEVER;
+        m.retryMs = NEVER;
+      }
+    } else {
+      m.leader = after.oldLeader;
+      m.leaderEpoch = after.oldLeaderEpoch;
+    }
+  }
+  answerVote(t, m, after.client, after.down);
+  touch(t, m);
+}

@@ -1,0 +1,112 @@
+/**
+ * `bench memory [MILLIONS]`: what a small key, and elements of collections, cost in resident memory, ours and the original's: after filling,
+ * after rewriting everything with other sizes, after deleting nine of ten.
+ */
+import { startServer, type Kind, type Program } from "../support/programs.ts";
+import { Wire } from "../support/wire.ts";
+import { rssBytes, table } from "./measure.ts";
+
+interface Filling {
+  name: string;
+  /** The commands that make element i; called with the round, so that rewriting changes sizes. */
+  command(i: number, round: number): string[];
+  /** Deletes element i, or undefined when that is left out. */
+  remove?(i: number): string[];
+  count: number;
+}
+
+function fillings(million: number): Filling[] {
+  const n = Math.round(million * 1_000_000);
+  const value = (i: number, round: number): string => "v".repeat(round === 0 ? 10 : 6 + (i % 24));
+  return [
+    {
+      name: "string",
+      count: n,
+      command: (i, r) => ["SET", `key:${String(i).padStart(12, "0")}`, value(i, r)],
+      remove: (i) => ["DEL", `key:${String(i).padStart(12, "0")}`],
+    },
+    {
+      name: "one hash",
+      count: n,
+      command: (i, r) => ["HSET", "hash", `field:${i}`, value(i, r)],
+      remove: (i) => ["HDEL", "hash", `field:${i}`],
+    },
+    { name: "one set", count: n, command: (i) => ["SADD", "set", `member:${i}`], remove: (i) => ["SREM", "set", `member:${i}`] },
+    {
+      name: "one zset",
+      count: n,
+      command: (i, r) => ["ZADD", "zset", String(r === 0 ? i : i / 3), `member:${i}`],
+      remove: (i) => ["ZREM", "zset", `member:${i}`],
+    },
+    { name: "one list", count: n, command: (i) => ["RPUSH", "list", `element:${i}`] },
+    {
+      name: "small hash (5)",
+      count: n / 5,
+      command: (i, r) => ["HSET", `h:${i}`, "a", value(i, r), "b", value(i, r), "c", "3", "d", "4", "e", "5"],
+      remove: (i) => ["DEL", `h:${i}`],
+    },
+    {
+      name: "small set (5)",
+      count: n / 5,
+      command: (i) => ["SADD", `s:${i}`, "a", "b", "c", "d", String(i)],
+      remove: (i) => ["DEL", `s:${i}`],
+    },
+    {
+      name: "small list (5)",
+      count: n / 5,
+      command: (i) => ["RPUSH", `l:${i}`, "a", "b", "c", "d", String(i)],
+      remove: (i) => ["DEL", `l:${i}`],
+    },
+  ];
+}
+
+async function fill(server: Program, count: number, command: (i: number) => string[] | null): Promise<void> {
+  const wire = await Wire.connect(server.port);
+  const BATCH = 10_000;
+  for (let i = 0; i < count; i += BATCH) {
+    const parts: string[] = [];
+    for (let k = i; k < Math.min(count, i + BATCH); k++) {
+      const c = command(k);
+      if (c !== null) parts.push(`*${c.length}\r\n${c.map((a) => `$${a.length}\r\n${a}\r\n`).join("")}`);
+    }
+    wire.raw(parts.join(""));
+    wire.send("PING");
+    for (let k = 0; k <= parts.length; k++) await wire.next();
+  }
+  wire.close();
+}
+
+export async function bench(args: string[]): Promise<void> {
+  const rows: (string | number)[][] = [];
+  for (const f of fillings(Number(args[0] ?? 1))) {
+    const got: Record<Kind, number[]> = { redis: [], redisha: [] };
+    for (const kind of ["redis", "redisha"] as Kind[]) {
+      await using server = await startServer(kind);
+      await server.cli("ping");
+      const empty = rssBytes(server.pid);
+      const each = (): number => (rssBytes(server.pid) - empty) / f.count;
+      await fill(server, f.count, (i) => f.command(i, 0));
+      got[kind].push(each());
+      await fill(server, f.count, (i) => f.command(i, 1));
+      got[kind].push(each());
+      if (f.remove !== undefined) await fill(server, f.count, (i) => (i % 10 === 0 ? null : f.remove!(i)));
+      await Bun.sleep(1500);
+      got[kind].push(each());
+      got[kind].push(Number((await server.info("memory"))["used_memory"]) / 1e6);
+    }
+    rows.push([
+      f.name,
+      f.count,
+      got.redis[0],
+      got.redisha[0],
+      got.redisha[0] / got.redis[0],
+      got.redis[1],
+      got.redisha[1],
+      got.redisha[1] / got.redis[1],
+      got.redis[2],
+      got.redisha[2],
+    ]);
+    console.error(`${f.name}: ${got.redisha[0].toFixed(1)} bytes against ${got.redis[0].toFixed(1)}`);
+  }
+  console.log(table(["filling", "count", "redis B", "ours B", "ratio", "rewritten", "ours", "ratio", "90% gone", "ours"], rows));
+}
