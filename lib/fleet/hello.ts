@@ -23,8 +23,8 @@ export type Hello = {
 
 /** Digits at the start as a number, anything else 0: how C's atoi and strtoull read these fields. */
 export function leadingNumber(text: string): number {
-  const m = /^\s*\+?(\d+)/.exec(text);
-  return m === null ? 0 : Number(m[1]);
+  const m = /^\d+$/.test(text) ? text : (/^\s*\+?(\d+)/.exec(text)?.[1] ?? "0");
+  return Number(m);
 }
 
 /** Reads one hello; null unless it has exactly 8 fields (Redis sentinel.c: sentinelProcessHelloMessage drops the rest). */

@@ -53,7 +53,10 @@ export type Claim = {
   runId: string | null;
   /** Ids of the Sentinels that say so. */
   voters: string[];
-  /** The highest config epoch among them. */
+  /**
+   * The config epoch that as many of them hold as a majority needs (with a minority: that all of them hold). Not the highest: one voter may
+   * just be changing its mind, with the old address and the new epoch in two replies.
+   */
   epoch: number;
   /** When the last needed voter joined; with a minority, when the last one joined. */
   sinceMs: number;
@@ -125,7 +128,7 @@ function distinct(views: readonly SentinelView[]): SentinelView[] {
 }
 
 function claimsOf(fresh: readonly SentinelView[], servers: readonly Identity[], needed: number): Claim[] {
-  const groups = new Map<string, { claim: Claim; joined: number[] }>();
+  const groups = new Map<string, { claim: Claim; joined: number[]; epochs: number[] }>();
   for (const s of fresh) {
     const a = s.answer!;
     if (a.address === null) continue;
@@ -136,17 +139,18 @@ function claimsOf(fresh: readonly SentinelView[], servers: readonly Identity[], 
     let group = groups.get(key);
     if (group === undefined) {
       const claim = { serverId: server?.id ?? null, address: a.address, runId, voters: [], epoch: 0, sinceMs: 0 };
-      group = { claim, joined: [] };
+      group = { claim, joined: [], epochs: [] };
       groups.set(key, group);
     }
     group.claim.voters.push(s.id);
-    group.claim.epoch = Math.max(group.claim.epoch, a.configEpoch);
+    group.epochs.push(a.configEpoch);
     group.claim.runId ??= runId;
     group.joined.push(a.sinceMs);
   }
-  for (const { claim, joined } of groups.values()) {
-    joined.sort((x, y) => x - y);
-    claim.sinceMs = joined[Math.min(needed, joined.length) - 1]!;
+  for (const { claim, joined, epochs } of groups.values()) {
+    const at = Math.min(needed, joined.length) - 1;
+    claim.sinceMs = joined.sort((x, y) => x - y)[at]!;
+    claim.epoch = epochs.sort((x, y) => y - x)[at]!;
   }
   return [...groups.values()].map((g) => g.claim).sort((x, y) => y.voters.length - x.voters.length || y.epoch - x.epoch);
 }

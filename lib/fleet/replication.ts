@@ -43,10 +43,13 @@ export type ReplicationInfo = {
 /** INFO text (any sections) as a map of its `name:value` lines. */
 export function infoFields(text: string): Map<string, string> {
   const fields = new Map<string, string>();
-  for (const line of text.split("\n")) {
-    const colon = line.indexOf(":");
-    if (colon <= 0 || line.charCodeAt(0) === 35) continue;
-    fields.set(line.slice(0, colon), line.slice(colon + 1).replace(/\r$/, ""));
+  for (let at = 0; at < text.length;) {
+    let end = text.indexOf("\n", at);
+    if (end < 0) end = text.length;
+    const colon = text.indexOf(":", at);
+    const stop = text.charCodeAt(end - 1) === 13 ? end - 1 : end;
+    if (colon > at && colon < stop + 1 && text.charCodeAt(at) !== 35) fields.set(text.slice(at, colon), text.slice(colon + 1, stop));
+    at = end + 1;
   }
   return fields;
 }
@@ -92,7 +95,7 @@ export function parseInfo(text: string): ReplicationInfo {
 function replicaLines(fields: Map<string, string>): ReplicaLine[] {
   const lines: ReplicaLine[] = [];
   for (const [name, value] of fields) {
-    if (!/^slave\d+$/.test(name)) continue;
+    if (!name.startsWith("slave") || !/^slave\d+$/.test(name)) continue;
     const parts = value.split(",");
     if (!value.includes("ip=")) {
       if (parts.length >= 3) lines.push({ host: parts[0]!, port: leadingNumber(parts[1]!), state: parts[2]!, offset: 0, lagSeconds: 0 });

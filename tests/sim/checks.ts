@@ -1,0 +1,218 @@
+/**
+ * What must hold in every world, listened for while it runs:
+ * - votes: a Sentinel gives one vote an epoch, and it is in its file before the reply leaves;
+ * - at most one elected leader per (master, epoch), and none sends SLAVEOF beside another that is at work;
+ * - config epochs never go back, in a Sentinel's file and across its restarts;
+ * - a proxy never serves two masters: its switches go up in epochs, and with the hold policy every write goes to a server that a majority of
+ *   Sentinels named just before;
+ * - no acknowledged write vanishes from a server that stayed master.
+ * Some faults void some of them (a file restored from a backup forgets votes): the world says so in `excuses`.
+ */
+import { DEFAULT_LIMITS, type Decision } from "../../lib/fleet/authority.ts";
+import type { Proxy } from "./proxy.ts";
+import { contains, type Server } from "./server.ts";
+import type { SentinelProcess, Watcher } from "./sentinel.ts";
+import { START_MS, type World } from "./world.ts";
+
+/** What a Sentinel's file says at one time. */
+export type Held = { at: number; master: string; configEpoch: number; currentEpoch: number; leaderEpoch: number };
+
+export function read(file: string[][], at: number): Held {
+  const held: Held = { at, master: "", configEpoch: 0, currentEpoch: 0, leaderEpoch: 0 };
+  for (const [word, a, b, c] of file) {
+    if (word === "monitor") held.master = `${b}:${c}`;
+    else if (word === "config-epoch") held.configEpoch = Number(b);
+    else if (word === "leader-epoch") held.leaderEpoch = Number(b);
+    else if (word === "current-epoch") held.currentEpoch = Number(a);
+  }
+  return held;
+}
+
+type Acting = { epoch: number; since: number; sent: boolean };
+
+export class Checks implements Watcher {
+  private readonly world: World;
+  readonly failures: string[];
+  /** Sentinels by name, oldest first. */
+  readonly held: Map<string, Held[]>;
+  private readonly lastEpoch: Map<string, number>;
+  private readonly tryEpoch: Map<string, number>;
+  private readonly leaders: Map<number, string>;
+  private readonly acting: Map<string, Acting>;
+  private readonly votes: Map<string, string>;
+  private readonly roleTimes: Map<string, number[]>;
+  private readonly lastServed: Map<string, { serverId: string; epoch: number }>;
+  /** Voided checks: a voter's name for its votes and epochs, "leaders", "acting", "proxy". */
+  readonly excuses: Set<string>;
+  /** Figures for curious readers. */
+  readonly stats: { leaders: number; switches: number; overlaps: number; lost: number; acked: number };
+
+  constructor(world: World) {
+    this.world = world;
+    this.failures = [];
+    this.held = new Map();
+    this.lastEpoch = new Map();
+    this.tryEpoch = new Map();
+    this.leaders = new Map();
+    this.acting = new Map();
+    this.votes = new Map();
+    this.roleTimes = new Map();
+    this.lastServed = new Map();
+    this.excuses = new Set();
+    this.stats = { leaders: 0, switches: 0, overlaps: 0, lost: 0, acked: 0 };
+  }
+
+  fail(text: string): void {
+    this.failures.push(`at ${this.world.now - START_MS} ms: ${text}`);
+    this.world.log("!!!!", text);
+  }
+
+  // ---- Sentinels ----
+
+  started(s: SentinelProcess): void {
+    this.note(s, read(s.file, this.world.now));
+  }
+  ended(s: SentinelProcess): void {
+    this.acting.delete(s.name);
+  }
+
+  persisted(s: SentinelProcess, file: string[][]): void {
+    this.note(s, read(file, this.world.now));
+  }
+
+  private note(s: SentinelProcess, now: Held): void {
+    let list = this.held.get(s.name);
+    if (list === undefined) this.held.set(s.name, (list = []));
+    const last = list[list.length - 1];
+    if (last !== undefined && !this.excuses.has(s.name)) {
+      if (now.configEpoch < last.configEpoch)
+        this.fail(`${s.name}'s config epoch went back from ${last.configEpoch} to ${now.configEpoch}`);
+      if (now.currentEpoch < last.currentEpoch)
+        this.fail(`${s.name}'s current epoch went back from ${last.currentEpoch} to ${now.currentEpoch}`);
+      if (now.leaderEpoch < last.leaderEpoch) this.fail(`${s.name}'s vote went back from epoch ${last.leaderEpoch} to ${now.leaderEpoch}`);
+    }
+    if (last === undefined || last.master !== now.master) list.push(now);
+    else list[list.length - 1] = { ...now, at: last.at };
+  }
+
+  voted(s: SentinelProcess, leader: string, epoch: number): void {
+    this.vote(s, leader, epoch);
+    if (this.excuses.has(s.name)) return;
+    if (s.kind === "original" && s.diskFails) return;
+    if (read(s.file, 0).leaderEpoch < epoch) this.fail(`${s.name} told its vote of epoch ${epoch} before it was in its file`);
+  }
+
+  private vote(s: SentinelProcess, leader: string, epoch: number): void {
+    const key = `${s.name} ${epoch}`;
+    const before = this.votes.get(key);
+    if (before !== undefined && before !== leader && !this.excuses.has(s.name))
+      this.fail(`${s.name} voted twice in epoch ${epoch}: ${before.slice(0, 6)} and ${leader.slice(0, 6)}`);
+    this.votes.set(key, leader);
+  }
+
+  emitted(s: SentinelProcess, type: string, payload: string): void {
+    this.world.log(s.name, `${type} ${payload}`);
+    const words = payload.split(" ");
+    switch (type) {
+      case "+new-epoch":
+        this.lastEpoch.set(s.name, Number(payload));
+        break;
+      case "+vote-for-leader":
+        this.vote(s, words[0]!, Number(words[1]));
+        break;
+      case "+try-failover":
+        this.tryEpoch.set(s.name, this.lastEpoch.get(s.name) ?? 0);
+        break;
+      case "+elected-leader": {
+        const epoch = this.tryEpoch.get(s.name) ?? 0;
+        const other = this.leaders.get(epoch);
+        if (other !== undefined && other !== s.name && !this.excuses.has("leaders"))
+          this.fail(`${other} and ${s.name} both lead in epoch ${epoch}`);
+        this.leaders.set(epoch, s.name);
+        this.acting.set(s.name, { epoch, since: this.world.now, sent: false });
+        this.stats.leaders++;
+        break;
+      }
+      case "+switch-master":
+        this.stats.switches++;
+        this.acting.delete(s.name);
+        break;
+      default:
+        if (type.startsWith("-failover-abort") || type === "+failover-end") this.acting.delete(s.name);
+    }
+  }
+
+  sent(s: SentinelProcess, ip: string, port: number, args: string[]): void {
+    if (args[0] !== "SLAVEOF") return;
+    const me = this.acting.get(s.name);
+    if (me === undefined) return;
+    me.sent = true;
+    for (const [name, other] of this.acting) {
+      if (name === s.name || !other.sent) continue;
+      this.stats.overlaps++;
+      if (!this.excuses.has("acting"))
+        this.fail(`${s.name} (epoch ${me.epoch}) sends ${args.join(" ")} to ${ip}:${port} while ${name} (epoch ${other.epoch}) acts`);
+    }
+  }
+
+  // ---- proxies and data ----
+
+  roleOf(s: Server): void {
+    let times = this.roleTimes.get(s.name);
+    if (times === undefined) this.roleTimes.set(s.name, (times = []));
+    times.push(this.world.now);
+  }
+
+  /** A proxy's switches: by majorities, epochs only go up. */
+  decided(p: Proxy, d: Decision): void {
+    if (d.serverId === null || d.by !== "majority") return;
+    const last = this.lastServed.get(p.name);
+    if (last !== undefined && last.serverId !== d.serverId && d.epoch <= last.epoch && !this.excuses.has("proxy"))
+      this.fail(`${p.name} went from ${last.serverId} (epoch ${last.epoch}) to ${d.serverId} (epoch ${d.epoch})`);
+    this.lastServed.set(p.name, { serverId: d.serverId, epoch: d.epoch });
+  }
+
+  /** With hold: whoever got a write was named by a majority of Sentinels within the age that an answer may have. */
+  routes(p: Proxy, addressOf: (serverId: string) => string, sentinels: readonly SentinelProcess[]): void {
+    if (p.policy !== "hold" || this.excuses.has("proxy")) return;
+    const windowMs = DEFAULT_LIMITS.answerMaxAgeMs + 1500;
+    let last = "";
+    for (const w of p.writes) {
+      // An operator's swap is followed on the evidence of the servers.
+      if (w.by === "lineage") continue;
+      // One look a server and 100 ms is enough.
+      const key = `${w.serverId} ${Math.floor(w.sentMs / 100)}`;
+      if (key === last) continue;
+      last = key;
+      const address = addressOf(w.serverId);
+      const named = sentinels.filter((s) => this.said(s.name, address, w.sentMs - windowMs, w.sentMs)).length;
+      if (named * 2 <= sentinels.length)
+        return this.fail(
+          `${p.name} sent a write to ${w.serverId} at ${w.sentMs - START_MS} ms, named by ${named}/${sentinels.length} Sentinels`,
+        );
+    }
+  }
+
+  private said(sentinel: string, address: string, fromMs: number, toMs: number): boolean {
+    const list = this.held.get(sentinel) ?? [];
+    return list.some((h, i) => h.master === address && h.at <= toMs && (list[i + 1]?.at ?? Infinity) >= fromMs);
+  }
+
+  /** At the end: every acknowledged write is there, unless the server that took it has lost its place or its process since. */
+  history(p: Proxy, final: Server, servers: readonly Server[]): void {
+    const there = new Set<number>();
+    for (let e = final.head; e !== null; e = e.before) there.add(e.value);
+    for (const w of p.writes) {
+      if (w.outcome !== "acked") continue;
+      this.stats.acked++;
+      if (there.has(w.value)) continue;
+      this.stats.lost++;
+      const taker = servers.find((s) => s.name === w.serverId)!;
+      const changed = (this.roleTimes.get(taker.name) ?? []).some((t) => t >= w.sentMs);
+      if (!changed) this.fail(`write ${w.value}, acknowledged by ${w.serverId}, is gone although ${w.serverId} stayed master`);
+    }
+    for (const s of servers)
+      if (s.alive && final.head !== null && !contains(s.head, final.head.value) && final.head.offset <= s.offset)
+        this.fail(`${s.name} does not hold what ${final.name} holds`);
+  }
+}

@@ -1,0 +1,177 @@
+/** The faults of a simulated world: what breaks, when, for how long. All drawn from the world's own random, so a seed repeats them. */
+import type { Scenario } from "./scenario.ts";
+import type { Process } from "./world.ts";
+
+type Fault = (s: Scenario) => void;
+
+function hosts(s: Scenario): string[] {
+  return [...new Set([...s.servers, ...s.sentinels, ...s.proxies].map((p) => p.host))];
+}
+
+function later(s: Scenario, low: number, high: number, run: () => void): void {
+  s.world.after(s.world.random.int(low, high), run);
+}
+
+function revive(s: Scenario, p: Process, low: number, high: number): void {
+  later(s, low, high, () => {
+    if (p.dark) p.light();
+    p.start();
+  });
+}
+
+/** A server's process dies, the master's most often; it comes back with all, some or none of its data. */
+const killServer: Fault = (s) => {
+  const r = s.world.random;
+  const victim = r.chance(0.7) ? s.master : r.pick(s.servers);
+  victim.kill(r.chance(0.25));
+  revive(s, victim, 100, 12_000);
+};
+
+const pauseServer: Fault = (s) => {
+  const r = s.world.random;
+  const victim = r.chance(0.7) ? s.master : r.pick(s.servers);
+  victim.pause();
+  later(s, 300, 9000, () => victim.resume());
+};
+
+/** A host is cut off: both ways, or only what it sends, or only what it hears; from all or from some. */
+const isolate: Fault = (s) => {
+  const { random: r, net } = s.world;
+  const all = hosts(s);
+  const host = r.chance(0.5) ? s.master.host : r.pick(all);
+  const way = r.pick(["both", "both", "out", "in"] as const);
+  const from = all.filter((h) => h !== host && r.chance(0.8));
+  for (const h of from) {
+    if (way !== "in") net.block(host, h);
+    if (way !== "out") net.block(h, host);
+  }
+  s.world.log("net", `${host} cut off (${way}) from ${from.join(" ")}`);
+  later(s, 500, 11_000, () => {
+    for (const h of from) {
+      net.unblock(host, h);
+      net.unblock(h, host);
+    }
+    s.world.log("net", `${host} is back`);
+  });
+};
+
+/** Every packet may take long. */
+const slow: Fault = (s) => {
+  const { random: r, net } = s.world;
+  net.delayMs = { low: 0, high: r.int(2, 80), slowChance: 0.05 + r.next() * 0.25, slowMs: r.int(200, 2000) };
+  s.world.log("net", `slow: ${JSON.stringify(net.delayMs)}`);
+  later(s, 1000, 9000, () => {
+    net.delayMs = { low: 0, high: 2, slowChance: 0, slowMs: 0 };
+  });
+};
+
+/** A Sentinel dies: now, or in the middle of writing its file, with the new file there or not. */
+const killSentinel: Fault = (s) => {
+  const r = s.world.random;
+  const victim = r.pick(s.sentinels);
+  const how = r.pick(["", "", "before", "after"] as const);
+  if (how === "") victim.kill(r.chance(0.2));
+  else victim.dieAtPersist = how;
+  revive(s, victim, 200, 9000);
+  later(s, 9001, 9500, () => victim.start());
+};
+
+const pauseSentinel: Fault = (s) => {
+  const victim = s.world.random.pick(s.sentinels);
+  victim.pause();
+  later(s, 300, 7000, () => victim.resume());
+};
+
+const fullDisk: Fault = (s) => {
+  const victim = s.world.random.pick(s.sentinels);
+  victim.diskFails = true;
+  s.world.log(victim.name, "-- disk full");
+  // An original votes all the same, so after a restart it may vote again.
+  if (victim.kind === "original") s.checks.excuses.add(victim.name).add("leaders").add("acting").add("proxy");
+  later(s, 500, 9000, () => {
+    victim.diskFails = false;
+  });
+};
+
+/** The originals live by the wall clock. */
+const clockJump: Fault = (s) => {
+  const r = s.world.random;
+  const victims = s.sentinels.filter((x) => x.kind === "original");
+  if (victims.length === 0) return;
+  const victim = r.pick(victims);
+  victim.clockSkewMs += r.int(-40_000, 40_000);
+  s.world.log(victim.name, `-- clock jumps to ${victim.clockSkewMs}`);
+};
+
+/** A server's configuration file may not be written: after a restart it is what it was before. */
+const readOnlyConfig: Fault = (s) => {
+  const victim = s.world.random.pick(s.servers);
+  victim.rewriteFails = true;
+};
+
+/** Links are reset though everybody is well. */
+const killClients: Fault = (s) => {
+  const victim = s.world.random.pick(s.servers);
+  if (victim.alive && !victim.isPaused) victim.killAllClients();
+};
+
+/** A Sentinel's file is restored from a backup: what it promised since is forgotten. */
+const staleFile: Fault = (s) => {
+  const victim = s.world.random.pick(s.sentinels);
+  victim.kill();
+  s.checks.excuses.add(victim.name).add("leaders").add("acting").add("proxy");
+  later(s, 200, 4000, () => {
+    victim.file = victim.backups[0] ?? victim.file;
+    s.world.log(victim.name, "-- file restored from a backup");
+    victim.start();
+  });
+};
+
+const COMMON: Fault[] = [
+  killServer,
+  killServer,
+  killServer,
+  pauseServer,
+  pauseServer,
+  isolate,
+  isolate,
+  isolate,
+  slow,
+  killSentinel,
+  killSentinel,
+];
+const RARE: Fault[] = [pauseSentinel, fullDisk, clockJump, readOnlyConfig, killClients];
+
+/** Spreads the plan's faults over its span. */
+export function schedule(s: Scenario): void {
+  const { plan, world } = s;
+  const r = world.random;
+  for (let i = 0; i < plan.faults; i++) {
+    const fault = r.chance(0.75) ? r.pick(COMMON) : r.pick(RARE);
+    world.after(r.int(0, plan.faultSpanMs), () => fault(s));
+  }
+  if (plan.stale) world.after(r.int(1000, plan.faultSpanMs), () => staleFile(s));
+}
+
+/** One act of an operator in a healthy set. */
+export function operate(s: Scenario): void {
+  const r = s.world.random;
+  const master = s.master;
+  const target = s.servers.find((x) => x !== master)!;
+  switch (s.plan.operator) {
+    case "failover":
+      r.pick(s.sentinels).operator(["SENTINEL", "FAILOVER", "mymaster"]);
+      break;
+    case "swap":
+      s.world.log("----", `an operator makes ${target.name} the master by REPLICAOF`);
+      target.order(["REPLICAOF", "NO", "ONE"]);
+      for (const x of s.servers) if (x !== target) x.order(["REPLICAOF", target.ip, String(target.port)]);
+      break;
+    case "server-failover":
+      s.world.log("----", `an operator sends FAILOVER to ${master.name}`);
+      master.order(["FAILOVER", "TO", target.ip, String(target.port), "TIMEOUT", "5000"]);
+      break;
+    case "":
+      break;
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * From a seed to a whole set: servers, Sentinels of both kinds, proxies and their writers; a schedule of faults; then everything is healed
+ * and must converge. `runSeed` is the test; the same seed gives the same world, its trace is printed when it fails.
+ */
+import { OriginalSentinel } from "./original/engine.ts";
+import { Checks, read } from "./checks.ts";
+import { Proxy } from "./proxy.ts";
+import { SentinelProcess, type EngineMaker } from "./sentinel.ts";
+import { Server } from "./server.ts";
+import { START_MS, World } from "./world.ts";
+
+export type Mix = "ours" | "mixed" | "original";
+
+/** What a world is made of. Times in ms. */
+export type Plan = {
+  seed: number;
+  mix: Mix;
+  sentinels: number;
+  servers: number;
+  quorum: number;
+  downAfterMs: number;
+  failoverTimeoutMs: number;
+  faults: number;
+  faultSpanMs: number;
+  /** One calm operator's act instead of faults. */
+  operator: "" | "failover" | "swap" | "server-failover";
+  stale: boolean;
+};
+
+export const original: EngineMaker = (boot, nowMs, random) => new OriginalSentinel(boot, nowMs, random);
+
+export class Scenario {
+  readonly plan: Plan;
+  readonly world: World;
+  readonly checks: Checks;
+  readonly servers: Server[];
+  readonly sentinels: SentinelProcess[];
+  readonly proxies: Proxy[];
+  private readonly ours: EngineMaker;
+
+  constructor(plan: Plan, ours: EngineMaker) {
+    this.plan = plan;
+    this.ours = ours;
+    this.world = new World(plan.seed);
+    this.checks = new Checks(this.world);
+    // Originals vote in a new epoch while the leader of an earlier one is still at work: two may act side by side (design 4).
+    if (plan.mix !== "ours") this.checks.excuses.add("acting");
+    this.servers = [];
+    this.sentinels = [];
+    this.proxies = [];
+    this.build();
+  }
+
+  private build(): void {
+    const { world, plan, checks } = this;
+    const { random } = world;
+    for (let i = 1; i <= plan.servers; i++) {
+      const s = new Server(world, `r${i}`, `h${i}`, `10.0.0.${i}`, 6379);
+      s.persistence = random.pick(["all", "all", "saved", "none"] as const);
+      if (i > 1) s.disk.replicaof = { ip: "10.0.0.1", port: 6379 };
+      s.onRole = (x) => checks.roleOf(x);
+      this.servers.push(s);
+    }
+    const ids = Array.from({ length: plan.sentinels }, () => random.hex(40));
+    const real = plan.mix === "original" ? plan.sentinels : plan.mix === "ours" ? 0 : random.int(1, plan.sentinels - 1);
+    for (let i = 1; i <= plan.sentinels; i++) {
+      const kind = i <= real ? "original" : "ours";
+      const host = i <= plan.servers ? `h${i}` : `s${i}`;
+      const maker = kind === "original" ? original : this.ours;
+      const s = new SentinelProcess(world, `S${i}`, host, `10.0.1.${i}`, 26379, kind, maker, checks);
+      s.file = this.file(ids, i);
+      this.sentinels.push(s);
+    }
+    const listed = this.servers.map((s) => ({ id: s.name, ip: s.ip, port: s.port }));
+    const asked = this.sentinels.map((s) => ({ host: s.ip, port: s.port }));
+    const hold = new Proxy(world, "P1", "p1", "10.0.2.1", 1, { policy: "hold", servers: listed, sentinels: asked });
+    const stay = new Proxy(world, "P2", "h1", "10.0.2.2", 1_000_000, { policy: "stay", servers: listed, sentinels: null });
+    this.proxies.push(hold, stay);
+    for (const p of this.proxies) p.onDecision = (d) => checks.decided(p, d);
+  }
+
+  /** The set knows itself already: worlds need not wait for discovery. */
+  private file(ids: string[], i: number): string[][] {
+    const { plan } = this;
+    const lines = [
+      ["myid", ids[i - 1]!],
+      ["monitor", "mymaster", "10.0.0.1", "6379", String(plan.quorum)],
+      ["down-after-milliseconds", "mymaster", String(plan.downAfterMs)],
+      ["failover-timeout", "mymaster", String(plan.failoverTimeoutMs)],
+      ["config-epoch", "mymaster", "0"],
+      ["leader-epoch", "mymaster", "0"],
+      ["current-epoch", "0"],
+    ];
+    for (let r = 2; r <= plan.servers; r++) lines.push(["known-replica", "mymaster", `10.0.0.${r}`, "6379"]);
+    for (let p = 1; p <= plan.sentinels; p++) if (p !== i) lines.push(["known-sentinel", "mymaster", `10.0.1.${p}`, "26379", ids[p - 1]!]);
+    return lines;
+  }
+
+  start(): void {
+    for (const s of this.servers) s.start();
+    for (const s of this.sentinels) this.world.after(this.world.random.int(0, 300), () => s.start());
+    this.world.run(500);
+    for (const p of this.proxies) p.start();
+    this.world.run(2500);
+  }
+
+  get master(): Server {
+    return this.servers.find((s) => s.alive && s.role === "master") ?? this.servers[0]!;
+  }
+
+  // ---- convergence ----
+
+  /** Everybody agrees, and the servers are what everybody agrees on. Says what is missing, "" when nothing is. */
+  disagreement(): string {
+    let at = "";
+    let epoch = -1;
+    for (const s of this.sentinels) {
+      if (s.engine === null) return `${s.name} is down`;
+      const h = read(s.engine.directives(), 0);
+      if (at === "") [at, epoch] = [h.master, h.configEpoch];
+      if (h.master !== at || h.configEpoch !== epoch)
+        return `${s.name} says ${h.master} epoch ${h.configEpoch}, ${this.sentinels[0]!.name} ${at} epoch ${epoch}`;
+    }
+    const master = this.servers.find((s) => `${s.ip}:${s.port}` === at);
+    if (master === undefined || !master.alive || master.role !== "master") return `${at} is no master`;
+    for (const s of this.servers) {
+      if (s === master) continue;
+      if (s.role !== "replica") return `${s.name} is a master too`;
+      if (`${s.masterAt!.ip}:${s.masterAt!.port}` !== at) return `${s.name} follows ${s.masterAt!.ip}`;
+      if (!s.isLinkUp()) return `${s.name}'s link to ${master.name} is down`;
+    }
+    for (const p of this.proxies)
+      if (p.decision?.serverId !== master.name) return `${p.name} serves ${p.decision?.serverId}: ${p.decision?.reason}`;
+    return "";
+  }
+
+  heal(): void {
+    const { world } = this;
+    world.net.unblockAll();
+    world.net.delayMs = { low: 0, high: 2, slowChance: 0, slowMs: 0 };
+    for (const s of this.sentinels) {
+      s.diskFails = false;
+      s.dieAtPersist = "";
+    }
+    for (const s of this.servers) s.rewriteFails = false;
+    for (const p of [...this.servers, ...this.sentinels]) {
+      if (p.dark) p.light();
+      p.resume();
+      p.start();
+    }
+    world.log("----", "healed");
+  }
+
+  finish(): void {
+    const { world, checks } = this;
+    if (checks.failures.length > 0) return;
+    const limitMs = 120_000 + 3 * this.plan.failoverTimeoutMs;
+    let agreed = 0;
+    const done = world.runUntil(() => {
+      agreed = this.disagreement() === "" ? agreed + 1 : 0;
+      return agreed >= 3 || checks.failures.length > 0;
+    }, limitMs);
+    if (!done) checks.fail(`no convergence within ${limitMs / 1000} s of the last fault: ${this.disagreement()}`);
+    if (checks.failures.length > 0) return;
+    for (const p of this.proxies) p.writeEveryMs = 1e9;
+    world.run(1500);
+    const master = this.master;
+    const addressOf = (id: string): string => {
+      const s = this.servers.find((x) => x.name === id)!;
+      return `${s.ip}:${s.port}`;
+    };
+    for (const p of this.proxies) {
+      checks.history(p, master, this.servers);
+      checks.routes(p, addressOf, this.sentinels);
+    }
+  }
+
+  report(): string {
+    const { plan, checks, world } = this;
+    const head = `SEED=${plan.seed} ${JSON.stringify(plan)}\n${checks.failures.slice(0, 5).join("\n")}`;
+    return `${head}\n${world.trace.slice(-world.traceLimit).join("\n")}\nSEED=${plan.seed}: ${checks.failures[0]}`;
+  }
+}
+
+/** The seed's plan. */
+export function planOf(seed: number, mix: Mix | null = null): Plan {
+  const r = new World(seed ^ 0x5eed).random;
+  const kinds: Mix[] = ["ours", "ours", "ours", "ours", "ours", "mixed", "mixed", "mixed", "original", "original"];
+  const sentinels = r.chance(0.8) ? 3 : 5;
+  const operator = r.chance(0.12) ? r.pick(["failover", "swap", "server-failover"] as const) : "";
+  return {
+    seed,
+    mix: mix ?? kinds[seed % kinds.length]!,
+    sentinels,
+    servers: r.chance(0.7) ? 3 : 2,
+    quorum: r.chance(0.85) ? Math.floor(sentinels / 2) + 1 : r.pick([1, sentinels]),
+    downAfterMs: r.pick([500, 1000, 1000, 2000, 3000]),
+    failoverTimeoutMs: r.pick([3000, 5000, 8000]),
+    faults: operator === "" ? r.int(1, 5) : 0,
+    faultSpanMs: r.int(2000, 15_000),
+    operator,
+    stale: r.chance(0.08),
+  };
+}
+
+export function elapsed(s: Scenario): number {
+  return s.world.now - START_MS;
+}
