@@ -194,7 +194,7 @@ export class Server extends Process {
 
   /** Redis: disconnectSlaves. */
   private dropFollowers(): void {
-    for (const [end, tag] of [...this.peers])
+    for (const [end, tag] of this.peers)
       if (tag.kind === "replica") {
         this.peers.delete(end);
         this.drop(end);
@@ -220,7 +220,7 @@ export class Server extends Process {
     if (this.masterAt !== null && this.masterAt.ip === ip && this.masterAt.port === port) return;
     this.dropMaster();
     this.dropFollowers();
-    for (const [end, tag] of [...this.peers])
+    for (const [end, tag] of this.peers)
       if (tag.kind === "client" && tag.held.length > 0) {
         this.peers.delete(end);
         this.drop(end);
@@ -411,7 +411,7 @@ export class Server extends Process {
     if (sub === "KILL") {
       const pubsub = args[3] === "pubsub";
       let killed = 0;
-      for (const [other, tag] of [...this.peers]) {
+      for (const [other, tag] of this.peers) {
         if (tag.kind !== "client" || other === end || tag.subscribed.size > 0 !== pubsub) continue;
         this.peers.delete(other);
         this.drop(other);
@@ -434,7 +434,7 @@ export class Server extends Process {
 
   private unpauseIfDue(): void {
     if (this.world.now < this.pauseUntilMs) return;
-    for (const [end, tag] of [...this.peers]) {
+    for (const [end, tag] of this.peers) {
       if (tag.kind !== "client" || tag.held.length === 0) continue;
       const held = tag.held;
       tag.held = [];

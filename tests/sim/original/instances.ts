@@ -321,7 +321,7 @@ export function find(table: Map<string, Instance>, addr: Addr | null, runId: str
 /** Redis: removeMatchingSentinelFromMaster. */
 export function removePeer(s: Sentinel, m: Instance, runId: string): number {
   let removed = 0;
-  for (const [key, peer] of [...m.sentinels]) {
+  for (const [key, peer] of m.sentinels) {
     if (peer.runId !== runId) continue;
     release(s, peer);
     m.sentinels.delete(key);

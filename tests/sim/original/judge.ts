@@ -7,10 +7,10 @@ import { periodic, reconnect, send, sendSlaveOf } from "./links.ts";
 /** Redis: sentinelHandleDictOfRedisInstances over the masters, with what hangs on them. */
 export function handleMasters(s: Sentinel): void {
   let switching: Instance | null = null;
-  for (const m of [...s.masters.values()]) {
+  for (const m of s.masters.values()) {
     handle(s, m);
-    for (const r of [...m.slaves.values()]) if (!r.released) handle(s, r);
-    for (const p of [...m.sentinels.values()]) if (!p.released) handle(s, p);
+    for (const r of m.slaves.values()) if (!r.released) handle(s, r);
+    for (const p of m.sentinels.values()) if (!p.released) handle(s, p);
     if (m.failoverState === "update_config") switching = m;
     if (s.exited) return;
   }
