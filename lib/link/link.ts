@@ -80,13 +80,15 @@ export class Link {
 
   /** Subscribes; from then on every array is a message, handed to options.message (confirmations included). */
   subscribe(...channels: string[]): void {
-    this.subscribed = true;
-    this.conn.out.command("SUBSCRIBE", ...channels);
-    this.schedule();
+    this.subscribeWith("SUBSCRIBE", ...channels);
   }
   psubscribe(...patterns: string[]): void {
+    this.subscribeWith("PSUBSCRIBE", ...patterns);
+  }
+  /** The same under the name that the server gives the command (rename-command). */
+  subscribeWith(...words: string[]): void {
     this.subscribed = true;
-    this.conn.out.command("PSUBSCRIBE", ...patterns);
+    this.conn.out.command(...words);
     this.schedule();
   }
 

@@ -1,0 +1,205 @@
+/**
+ * Carries the Sentinel engine's actions out: links, timer, file, events, scripts, names, answers. COLD.
+ *
+ *   link / timer / client --Event--> engine.step --Action--> this file --> lib/link, StateFile, ScriptQueue, log, Pub/Sub
+ *
+ * Actions run in their order. A persist is finished (synchronously: file, fsync, rename, fsync of the directory) before the next action,
+ * and what the engine says to its outcome comes before the rest of the list. Decides nothing about failover.
+ */
+import type { TLSOptions } from "bun";
+import { lookup } from "node:dns/promises";
+import { strerror } from "../bytes/errno.ts";
+import type { Log } from "../log/log.ts";
+import type { RedisLevel } from "../log/redis_line.ts";
+import { Link } from "../link/link.ts";
+import { HELLO_CHANNEL, type Action, type Answer, type ClientId, type Event, type LinkId } from "./core/types.ts";
+import type { SentinelEngine } from "./core/engine.ts";
+import type { ScriptQueue } from "./scripts.ts";
+import type { StateFile } from "./state_file.ts";
+
+export interface DriverOptions {
+  engine: SentinelEngine;
+  log: Log;
+  file: StateFile;
+  scripts: ScriptQueue;
+  /** Publishes an event to this Sentinel's subscribers. */
+  publish(channel: string, payload: string): void;
+  /** Source address of links, "" for any. */
+  bindSource(): string;
+  logLevel(level: RedisLevel): void;
+  /** TLS for links, or null. */
+  tls(): TLSOptions | null;
+}
+
+interface OpenLink {
+  link: Link;
+  pubsub: boolean;
+}
+
+export class Driver {
+  private readonly options: DriverOptions;
+  private readonly engine: SentinelEngine;
+  private readonly links: Map<LinkId, OpenLink>;
+  private readonly clients: Map<ClientId, (answer: Answer) => void>;
+  private lastClient: ClientId;
+  private timer: ReturnType<typeof setTimeout> | null;
+  private timerAtMs: number;
+  private deadlineMs: number;
+  private over: boolean;
+
+  constructor(options: DriverOptions) {
+    this.options = options;
+    this.engine = options.engine;
+    this.links = new Map();
+    this.clients = new Map();
+    this.lastClient = 0;
+    this.timer = null;
+    this.timerAtMs = Infinity;
+    this.deadlineMs = Infinity;
+    this.over = false;
+  }
+
+  /** The engine's clock: whole ms, monotonic. */
+  static nowMs(): number {
+    return Math.floor(performance.now());
+  }
+
+  start(): void {
+    this.feed({ kind: "start" });
+  }
+
+  /** Closes all links; nothing happens any more. */
+  stop(): void {
+    this.over = true;
+    if (this.timer !== null) clearTimeout(this.timer);
+    for (const { link } of this.links.values()) link.close();
+    this.links.clear();
+  }
+
+  /** A client's SENTINEL or PUBLISH; `answered` is called once, in this call or later. */
+  command(args: string[], answered: (answer: Answer) => void): void {
+    const client = ++this.lastClient;
+    this.clients.set(client, answered);
+    this.feed({ kind: "command", client, args });
+  }
+
+  feed(event: Event): void {
+    if (this.over) return;
+    this.carryOut(this.engine.step(event, Driver.nowMs(), Math.random));
+  }
+
+  private carryOut(actions: Action[]): void {
+    for (const action of actions) {
+      if (this.over) return;
+      this.act(action);
+    }
+  }
+
+  private act(a: Action): void {
+    const { log } = this.options;
+    switch (a.kind) {
+      case "connect":
+        return this.connect(a);
+      case "close":
+        this.links.get(a.link)?.link.close();
+        this.links.delete(a.link);
+        return;
+      case "send":
+        return this.send(a.link, a.args);
+      case "persist":
+        return this.persist(a.token);
+      case "emit":
+        log.at(a.level, `${a.type} ${a.payload}`);
+        if (a.level !== "debug") this.options.publish(a.type, a.payload);
+        return;
+      case "log":
+        log.at(a.level, a.untilMs === undefined ? a.text : `${a.text} ${clockText(Date.now() + a.untilMs - Driver.nowMs())}`);
+        return;
+      case "runScript":
+        return this.options.scripts.add(a.path, a.args);
+      case "deadline":
+        this.deadlineMs = a.atMs;
+        return this.arm();
+      case "answer": {
+        const answered = this.clients.get(a.client);
+        this.clients.delete(a.client);
+        return answered?.(a.answer);
+      }
+      case "resolve":
+        return this.resolve(a.host);
+      case "logLevel":
+        return this.options.logLevel(a.level);
+      case "exit":
+        process.exit(a.code);
+    }
+  }
+
+  private connect(a: Action & { kind: "connect" }): void {
+    const id = a.link;
+    const source = this.options.bindSource();
+    const tls = this.options.tls();
+    const link = new Link({
+      hostname: a.ip,
+      port: a.port,
+      ...(source === "" ? {} : { localAddress: source }),
+      ...(tls === null ? {} : { tls }),
+      connected: (l) => this.feed({ kind: "linkUp", link: id, localIp: l.conn.localAddress }),
+      message: (_l, items) => this.feed({ kind: "message", link: id, items }),
+      closed: (_l, error) => {
+        if (!this.links.delete(id)) return;
+        const refused = (error as { code?: string } | null)?.code === "ECONNREFUSED";
+        this.feed({ kind: "linkDown", link: id, reason: error === null ? "Server closed the connection" : strerror(error), refused });
+      },
+    });
+    this.links.set(id, { link, pubsub: a.channel === "pubsub" });
+  }
+
+  private send(id: LinkId, args: string[]): void {
+    const open = this.links.get(id);
+    if (open === undefined) return;
+    if (open.pubsub && args.at(-1) === HELLO_CHANNEL) open.link.subscribeWith(...args);
+    else if (open.pubsub) open.link.send(args, () => {});
+    else
+      open.link.send(args, (reply) => {
+        if (reply !== undefined && this.links.has(id)) this.feed({ kind: "reply", link: id, reply });
+      });
+  }
+
+  private persist(token: number): void {
+    const error = this.options.file.save(this.engine.directives());
+    this.carryOut(this.engine.step({ kind: "persisted", token, error }, Driver.nowMs(), Math.random));
+  }
+
+  private resolve(host: string): void {
+    lookup(host, { family: 0 }).then(
+      ({ address }) => this.feed({ kind: "resolved", host, ip: address }),
+      () => this.feed({ kind: "resolved", host, ip: null }),
+    );
+  }
+
+  /** One timer for all deadlines: it is moved when an earlier one comes, and moves itself when it was too early. */
+  private arm(): void {
+    if (this.timer !== null) {
+      if (this.timerAtMs <= this.deadlineMs) return;
+      clearTimeout(this.timer);
+    }
+    this.timerAtMs = this.deadlineMs;
+    this.timer = setTimeout(
+      () => {
+        this.timer = null;
+        if (this.over) return;
+        if (Driver.nowMs() >= this.deadlineMs) this.feed({ kind: "timer" });
+        else this.arm();
+      },
+      Math.max(0, Math.ceil(this.deadlineMs - performance.now())),
+    );
+  }
+}
+
+/** C's ctime without its line break: "Thu Nov 24 18:22:48 2026", local time. */
+function clockText(ms: number): string {
+  const d = new Date(ms);
+  const two = (n: number): string => String(n).padStart(2, "0");
+  const [day, month] = [d.toString().slice(0, 3), d.toString().slice(4, 7)];
+  return `${day} ${month} ${String(d.getDate()).padStart(2, " ")} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())} ${d.getFullYear()}`;
+}
