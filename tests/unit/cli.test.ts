@@ -43,5 +43,5 @@ test("a copy of the process does not inherit what would change Bun", () => {
   process.env["BUN_OPTIONS"] = "--smol";
   const env = cleanEnvironment({ X: "1" });
   delete process.env["BUN_OPTIONS"];
-  expect([env["BUN_OPTIONS"], env["X"], env["PATH"]]).toEqual([undefined, "1", process.env["PATH"]]);
+  expect([env["BUN_OPTIONS"], env["X"], env["PATH"]]).toEqual([undefined as never, "1", process.env["PATH"]!]);
 });
