@@ -1,0 +1,332 @@
+/**
+ * RDB bytes to values: each becomes an entry without key (store/room.ts: loose), which the caller gives a key. Used by loading and RESTORE.
+ *
+ *   RdbSource --loadValue(type)--> ref of a loose entry
+ *
+ * A generator, because a value may come in pieces: it yields whenever the source needs more bytes. Packed encodings are checked (headers always,
+ * everything when `deep`) and taken as they are; old ones, and those beyond today's thresholds, are rebuilt through the types' own functions.
+ */
+import { copyBlock, free } from "../../store/arena.ts";
+import {
+  HASH,
+  INTSET,
+  KEY_HEADER,
+  LIST,
+  LISTPACK,
+  SET,
+  ZSET,
+  baseOf,
+  copyIn,
+  encodingOf,
+  typeOf,
+  valueLength,
+  valueStart,
+} from "../../store/entry.ts";
+import { hashChanged, hashExpect, hashLength, hashSet, newLooseHash } from "../../store/hash.ts";
+import type { Keyspace } from "../../store/keyspace.ts";
+import { elEnd, elIsInt, elStart, elWrite, lpFirst, lpLength, lpNext, lpRead, lpValid } from "../../store/packed/listpack.ts";
+import { intsetLength, intsetRead, intsetValid, intsetWriteMember } from "../../store/packed/intset.ts";
+import { zlListpackBytes, zlToListpack, zlValid } from "../../store/packed/ziplist.ts";
+import { zmListpackBytes, zmToListpack, zmValid } from "../../store/packed/zipmap.ts";
+import { PACKED_MAX, freeLoose, loose, newLoose } from "../../store/room.ts";
+import { encodingFor, newLooseSet, setAdd, setChanged, setExpect, setLength } from "../../store/set.ts";
+import { settings } from "../../store/settings.ts";
+import * as T from "./rdb_format.ts";
+import type { RdbSource } from "./rdb_source.ts";
+
+/** What loadValue gives when there is no value: the source's `failure` says why, memory is out, or the collection is empty. */
+export const FAILED = 0;
+export const NO_MEMORY = -1;
+export const EMPTY_KEY = -2;
+
+/** What packedShape says of packed bytes. */
+export const SHAPE_BROKEN = 0;
+export const SHAPE_EMPTY = 1;
+/** Beyond the thresholds: to be rebuilt. */
+export const SHAPE_BIG = 2;
+/** May be taken as it is. */
+export const SHAPE_FITS = 3;
+
+const text = Buffer.alloc(32);
+
+/** Loads a value of a type other than string. `deep` checks packed bytes element by element (sanitize-dump-payload). */
+export function* loadValue(s: RdbSource, type: number, deep: boolean): Generator<void, number> {
+  switch (type) {
+    case T.T_HASH:
+      return yield* loadHash(s);
+    case T.T_SET:
+      return yield* loadSet(s);
+    case T.T_HASH_LISTPACK:
+    case T.T_ZSET_LISTPACK:
+    case T.T_SET_LISTPACK:
+    case T.T_SET_INTSET:
+      while (!s.takeString()) {
+        if (s.failure !== null) return FAILED;
+        yield;
+      }
+      return packedValue(s, type, s.strB, s.strStart, s.strEnd, deep);
+    case T.T_HASH_ZIPLIST:
+    case T.T_ZSET_ZIPLIST:
+    case T.T_HASH_ZIPMAP:
+      while (!s.takeString()) {
+        if (s.failure !== null) return FAILED;
+        yield;
+      }
+      return oldPacked(s, type, deep);
+    case T.T_LIST_QUICKLIST_2:
+      return yield* loadQuicklist(s, deep);
+    case T.T_MODULE_PRE_GA:
+      s.fail("Pre-release module format not supported");
+      return FAILED;
+    case T.T_MODULE_2:
+      s.fail("The RDB file contains module data I can't load");
+      return FAILED;
+    default:
+      s.fail(`Unknown RDB encoding type ${type}`);
+      return FAILED;
+  }
+}
+
+/** Gives a loose value the key b[start, end), which must not exist. The entry's ref; 0 when memory is out, and the value is freed. */
+export function attachLoose(ks: Keyspace, b: Buffer, start: number, end: number, value: number, expireMs: number): number {
+  const length = valueLength(value);
+  const ref = ks.create(b, start, end, typeOf(value), encodingOf(value), length, expireMs);
+  if (ref === 0) freeLoose(value);
+  else {
+    copyBlock(value, valueStart(value, KEY_HEADER) - baseOf(value), ref, valueStart(ref, KEY_HEADER) - baseOf(ref), length);
+    free(value);
+  }
+  return ref;
+}
+
+// ------------------------------------------------------------------------------------------------------------------ packed bytes
+
+/** Type and encoding of the entry that packed bytes of a type become. */
+export function packedHead(type: number): [number, number] {
+  if (type === T.T_SET_INTSET) return [SET, INTSET];
+  return [type === T.T_HASH_LISTPACK ? HASH : type === T.T_ZSET_LISTPACK ? ZSET : type === T.T_SET_LISTPACK ? SET : LIST, LISTPACK];
+}
+
+/** Checks b[start, end) as the packed bytes of a type; sets the source's failure when they are broken. */
+export function packedShape(s: RdbSource, type: number, b: Buffer, start: number, end: number, deep: boolean): number {
+  const size = end - start;
+  if (type === T.T_SET_INTSET) {
+    if (!intsetValid(b, start, size, deep)) return broken(s, "Intset integrity check failed.");
+    return intsetLength(b, start) > settings.setMaxIntsetEntries || size > PACKED_MAX ? SHAPE_BIG : SHAPE_FITS;
+  }
+  const name = type === T.T_HASH_LISTPACK ? "Hash" : type === T.T_ZSET_LISTPACK ? "Zset" : "Set";
+  if (!lpValid(b, start, size, deep)) return broken(s, `${name} listpack integrity check failed.`);
+  const count = lpLength(b, start);
+  if (count === 0) return SHAPE_EMPTY;
+  const pairs = type !== T.T_SET_LISTPACK;
+  if (pairs && (count & 1) !== 0) return broken(s, `${name} listpack integrity check failed.`);
+  if (deep && duplicates(b, start, pairs)) return broken(s, `${name} listpack integrity check failed.`);
+  const most =
+    type === T.T_HASH_LISTPACK
+      ? settings.hashMaxListpackEntries
+      : type === T.T_ZSET_LISTPACK
+        ? settings.zsetMaxListpackEntries
+        : settings.setMaxListpackEntries;
+  return (pairs ? count >> 1 : count) > most || size > PACKED_MAX ? SHAPE_BIG : SHAPE_FITS;
+}
+
+function broken(s: RdbSource, reason: string): number {
+  s.fail(reason);
+  return SHAPE_BROKEN;
+}
+
+/** True when two members (or fields: every other element) of a listpack are the same. */
+function duplicates(b: Buffer, lp: number, pairs: boolean): boolean {
+  const seen = new Set<string>();
+  let n = 0;
+  for (let p = lpFirst(b, lp); p >= 0; p = lpNext(b, p)) {
+    if (pairs && (n++ & 1) === 1) continue;
+    lpRead(b, p);
+    const member = elIsInt ? text.toString("latin1", 0, elWrite(b, text, 0)) : b.toString("latin1", elStart, elEnd);
+    if (seen.has(member)) return true;
+    seen.add(member);
+  }
+  return false;
+}
+
+/** A loose entry from packed bytes. */
+export function packedValue(s: RdbSource, type: number, b: Buffer, start: number, end: number, deep: boolean): number {
+  switch (packedShape(s, type, b, start, end, deep)) {
+    case SHAPE_BROKEN:
+      return FAILED;
+    case SHAPE_EMPTY:
+      return EMPTY_KEY;
+    case SHAPE_FITS:
+      return verbatim(type, b, start, end);
+  }
+  if (type === T.T_HASH_LISTPACK) return rebuildHash(s, b, start);
+  if (type === T.T_SET_INTSET) return rebuildIntset(s, b, start);
+  if (type === T.T_SET_LISTPACK) return rebuildSet(s, b, start);
+  return verbatim(type, b, start, end);
+}
+
+/** A loose entry with these bytes as its value. */
+function verbatim(type: number, b: Buffer, start: number, end: number): number {
+  const [valueType, encoding] = packedHead(type);
+  const ref = newLoose(valueType, encoding, end - start);
+  if (ref === 0) return NO_MEMORY;
+  copyIn(ref >>> 23, valueStart(ref, KEY_HEADER), b, start, end - start);
+  return ref;
+}
+
+/** Ziplists and zipmaps become listpacks first. They are checked to the last byte always: nothing else makes their walk safe. */
+function oldPacked(s: RdbSource, type: number, deep: boolean): number {
+  const { strB: b, strStart: start, strEnd: end } = s;
+  const zipmap = type === T.T_HASH_ZIPMAP;
+  if (zipmap ? !zmValid(b, start, end - start, true) : !zlValid(b, start, end - start, true)) {
+    s.fail(zipmap ? "Zipmap integrity check failed." : `${type === T.T_ZSET_ZIPLIST ? "Zset" : "Hash"} ziplist integrity check failed.`);
+    return FAILED;
+  }
+  const out = Buffer.allocUnsafe(zipmap ? zmListpackBytes(b, start) : zlListpackBytes(b, start));
+  const bytes = zipmap ? zmToListpack(b, start, out, 0) : zlToListpack(b, start, out, 0);
+  return packedValue(s, type === T.T_ZSET_ZIPLIST ? T.T_ZSET_LISTPACK : T.T_HASH_LISTPACK, out, 0, bytes, deep);
+}
+
+// ------------------------------------------------------------------------------------------------------------------------ hashes
+
+function rebuildHash(s: RdbSource, b: Buffer, lp: number): number {
+  let ref = newLooseHash();
+  if (ref === 0) return NO_MEMORY;
+  ref = hashExpect(loose, ref, lpLength(b, lp) >> 1);
+  const value = Buffer.alloc(32);
+  for (let p = lpFirst(b, lp); p >= 0 && hashChanged >= 0;) {
+    const at = lpRead(b, p);
+    const field = elIsInt ? text : b;
+    const fs = elIsInt ? 0 : elStart;
+    const fe = elIsInt ? elWrite(b, text, 0) : elEnd;
+    p = lpNext(b, at);
+    lpRead(b, at);
+    if (elIsInt) ref = hashSet(loose, ref, field, fs, fe, value, 0, elWrite(b, value, 0));
+    else ref = hashSet(loose, ref, field, fs, fe, b, elStart, elEnd);
+    if (hashChanged === 0) return discard(s, ref, "Hash with dup elements");
+  }
+  return hashChanged < 0 ? outOfMemory(ref) : ref;
+}
+
+function* loadHash(s: RdbSource): Generator<void, number> {
+  while (!s.takeLength()) {
+    if (s.failure !== null) return FAILED;
+    yield;
+  }
+  const count = s.value;
+  if (count === 0) return EMPTY_KEY;
+  let ref = newLooseHash();
+  if (ref === 0) return NO_MEMORY;
+  // The count is not proof that so many follow: tables grow with what really comes.
+  ref = hashExpect(loose, ref, Math.min(count, EXPECT_MAX));
+  let field = Buffer.allocUnsafe(256);
+  for (let i = 0; i < count; i++) {
+    while (!s.takeString()) {
+      if (s.failure !== null) return discard(s, ref);
+      yield;
+    }
+    const length = s.strEnd - s.strStart;
+    if (length > field.length) field = Buffer.allocUnsafe(length * 2);
+    s.strB.copy(field, 0, s.strStart, s.strEnd);
+    while (!s.takeString()) {
+      if (s.failure !== null) return discard(s, ref);
+      yield;
+    }
+    ref = hashSet(loose, ref, field, 0, length, s.strB, s.strStart, s.strEnd);
+    if (hashChanged <= 0) return hashChanged < 0 ? outOfMemory(ref) : discard(s, ref, "Duplicate hash fields detected");
+  }
+  return hashLength(ref) === 0 ? EMPTY_KEY : ref;
+}
+
+// -------------------------------------------------------------------------------------------------------------------------- sets
+
+function rebuildSet(s: RdbSource, b: Buffer, lp: number): number {
+  let ref = newLooseSet(LISTPACK);
+  if (ref === 0) return NO_MEMORY;
+  ref = setExpect(loose, ref, lpLength(b, lp));
+  for (let p = lpFirst(b, lp); p >= 0 && setChanged >= 0;) {
+    const next = lpNext(b, p);
+    lpRead(b, p);
+    ref = elIsInt ? setAdd(loose, ref, text, 0, elWrite(b, text, 0)) : setAdd(loose, ref, b, elStart, elEnd);
+    if (setChanged === 0) return discard(s, ref, "Duplicate set members detected");
+    p = next;
+  }
+  return setChanged < 0 ? outOfMemory(ref) : ref;
+}
+
+function rebuildIntset(s: RdbSource, b: Buffer, at: number): number {
+  const count = intsetLength(b, at);
+  let ref = newLooseSet(LISTPACK);
+  if (ref === 0) return NO_MEMORY;
+  ref = setExpect(loose, ref, count);
+  for (let i = 0; i < count && setChanged >= 0; i++) {
+    intsetRead(b, at, i);
+    ref = setAdd(loose, ref, text, 0, intsetWriteMember(text, 0));
+    if (setChanged === 0) return discard(s, ref, "Duplicate set members detected");
+  }
+  return setChanged < 0 ? outOfMemory(ref) : ref;
+}
+
+function* loadSet(s: RdbSource): Generator<void, number> {
+  while (!s.takeLength()) {
+    if (s.failure !== null) return FAILED;
+    yield;
+  }
+  const count = s.value;
+  if (count === 0) return EMPTY_KEY;
+  let ref = 0;
+  for (let i = 0; i < count; i++) {
+    while (!s.takeString()) {
+      if (s.failure !== null) return discard(s, ref);
+      yield;
+    }
+    if (ref === 0) {
+      const encoding = encodingFor(s.strB, s.strStart, s.strEnd, count);
+      ref = newLooseSet(encoding === INTSET ? INTSET : LISTPACK);
+      if (ref === 0) return NO_MEMORY;
+      ref = setExpect(loose, ref, Math.min(count, EXPECT_MAX));
+    }
+    ref = setAdd(loose, ref, s.strB, s.strStart, s.strEnd);
+    if (setChanged <= 0) return setChanged < 0 ? outOfMemory(ref) : discard(s, ref, "Duplicate set members detected");
+  }
+  return setLength(ref) === 0 ? EMPTY_KEY : ref;
+}
+
+// ------------------------------------------------------------------------------------------------------------------------- lists
+
+function* loadQuicklist(s: RdbSource, deep: boolean): Generator<void, number> {
+  while (!s.takeLength()) {
+    if (s.failure !== null) return FAILED;
+    yield;
+  }
+  if (s.value === 0) return EMPTY_KEY;
+  while (!s.takeLength()) {
+    if (s.failure !== null) return FAILED;
+    yield;
+  }
+  while (!s.takeString()) {
+    if (s.failure !== null) return FAILED;
+    yield;
+  }
+  if (!lpValid(s.strB, s.strStart, s.strEnd - s.strStart, deep)) {
+    s.fail("Listpack integrity check failed.");
+    return FAILED;
+  }
+  return verbatim(T.T_LIST_QUICKLIST_2, s.strB, s.strStart, s.strEnd);
+}
+
+// ------------------------------------------------------------------------------------------------------------------------ shared
+
+/** Most elements for which tables are made in advance. */
+const EXPECT_MAX = 1 << 20;
+
+function discard(s: RdbSource, ref: number, reason?: string): number {
+  if (ref !== 0) freeLoose(ref);
+  if (reason !== undefined) s.fail(reason);
+  return FAILED;
+}
+
+function outOfMemory(ref: number): number {
+  freeLoose(ref);
+  return NO_MEMORY;
+}

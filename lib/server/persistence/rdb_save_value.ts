@@ -1,0 +1,117 @@
+/**
+ * Values to RDB bytes, by type and version. HOT while saving.
+ *
+ *   valueType(ref, version) ---> the type byte
+ *   saveValue(w, ref, version) -> false: all written (strings and packed collections, which are copied as they lie in the entry)
+ *                                 true: the collection is big; saveBig() goes through its elements, stopping when asked to
+ *
+ * Version 10 has no listpack sets, version 9 no listpacks at all: such values are written element by element in the oldest plain types, which
+ * every reader knows and packs again by its own thresholds.
+ */
+import { m8 } from "../../store/arena.ts";
+import {
+  HASH,
+  HASHTABLE,
+  INTSET,
+  KEY_HEADER,
+  LISTPACK,
+  LIST,
+  SET,
+  STRING,
+  ZSET,
+  encodingOf,
+  typeOf,
+  valueLength,
+  valueStart,
+} from "../../store/entry.ts";
+import { HashCursor, gotB as hashB, gotEnd as hashEnd, gotStart as hashStart, hashLength } from "../../store/hash.ts";
+import { SetCursor, setLength } from "../../store/set.ts";
+import { region, valueBuffer, valueFrom, valueTo } from "../../store/string.ts";
+import {
+  NODE_PACKED,
+  T_HASH,
+  T_HASH_LISTPACK,
+  T_LIST_QUICKLIST_2,
+  T_SET,
+  T_SET_INTSET,
+  T_SET_LISTPACK,
+  T_STRING,
+  T_ZSET_LISTPACK,
+} from "./rdb_format.ts";
+import type { RdbWriter } from "./rdb_writer.ts";
+
+/** Elements of a big collection between two looks at the clock. */
+const ELEMENTS_A_STEP = 64;
+
+/** The type byte for an entry's value in a file of this version. */
+export function valueType(ref: number, version: number): number {
+  const encoding = encodingOf(ref);
+  switch (typeOf(ref)) {
+    case STRING:
+      return T_STRING;
+    case HASH:
+      return encoding === LISTPACK && version >= 10 ? T_HASH_LISTPACK : T_HASH;
+    case SET:
+      return encoding === INTSET ? T_SET_INTSET : encoding === LISTPACK && version >= 11 ? T_SET_LISTPACK : T_SET;
+    case LIST:
+      return T_LIST_QUICKLIST_2;
+    case ZSET:
+      return T_ZSET_LISTPACK;
+    default:
+      throw new Error(`no RDB type for an entry of type ${typeOf(ref)}`);
+  }
+}
+
+/** Writes a value if that takes no time to speak of; true when it is one for saveBig. */
+export function saveValue(w: RdbWriter, ref: number, type: number): boolean {
+  switch (type) {
+    case T_STRING:
+      region(ref);
+      w.string(valueBuffer, valueFrom, valueTo);
+      return false;
+    case T_LIST_QUICKLIST_2:
+      if (encodingOf(ref) !== LISTPACK) return true;
+      w.length(1);
+      w.length(NODE_PACKED);
+      break;
+    case T_HASH_LISTPACK:
+    case T_ZSET_LISTPACK:
+    case T_SET_LISTPACK:
+    case T_SET_INTSET:
+      break;
+    default:
+      return true;
+  }
+  const start = valueStart(ref, KEY_HEADER);
+  w.string(m8[ref >>> 23], start, start + valueLength(ref));
+  return false;
+}
+
+/** Writes a collection element by element; yields now and then, and goes on where it was. The collection must not change meanwhile. */
+export function* saveBig(w: RdbWriter, ref: number, type: number): Generator<void, void> {
+  if (type === T_HASH) yield* saveHash(w, ref);
+  else if (type === T_SET) yield* saveSet(w, ref);
+  else throw new Error(`no way to save type ${type}, encoding ${encodingOf(ref)} ${HASHTABLE}`);
+}
+
+function* saveHash(w: RdbWriter, ref: number): Generator<void, void> {
+  w.length(hashLength(ref));
+  const cursor = new HashCursor();
+  cursor.begin(ref);
+  for (let n = 1; cursor.next(); n++) {
+    w.string(cursor.b, cursor.start, cursor.end);
+    cursor.value();
+    w.string(hashB, hashStart, hashEnd);
+    if (n % ELEMENTS_A_STEP === 0) yield;
+  }
+}
+
+function* saveSet(w: RdbWriter, ref: number): Generator<void, void> {
+  w.length(setLength(ref));
+  const cursor = new SetCursor();
+  cursor.begin(ref);
+  for (let n = 1; cursor.next(); n++) {
+    w.string(cursor.b, cursor.start, cursor.end);
+    if (n % ELEMENTS_A_STEP === 0) yield;
+  }
+}
