@@ -6,7 +6,11 @@ import type { Conn } from "../net/conn.ts";
 import { Out } from "../resp/out.ts";
 import { Request } from "../resp/request.ts";
 import { clock } from "../time/clock.ts";
+import type { Blocked } from "./blocking.ts";
 import type { Command } from "./command.ts";
+import type { Tracking } from "./tracking.ts";
+import type { User } from "./users.ts";
+import type { WatchedKey } from "./watch.ts";
 
 /** client.gates: reasons for which this client's commands need a closer look before they run. */
 export const CLIENT_UNAUTHENTICATED = 1;
@@ -15,8 +19,10 @@ export const CLIENT_MULTI = 2;
 export const CLIENT_SUBSCRIBED = 4;
 /** The user is not allowed everything: ask the ACL. */
 export const CLIENT_ACL = 8;
-/** A MONITOR or tracking client, or one in CLIENT REPLY SKIP: dispatch has extra work after the command. */
+/** CLIENT REPLY SKIP, CLIENT CACHING: dispatch has extra work after the command. */
 export const CLIENT_EXTRA = 16;
+/** A replica's link: it may not touch keys, and no pause holds it. */
+export const CLIENT_REPLICA = 32;
 
 /** client.flags: what it is. */
 export const FLAG_MASTER = 1;
@@ -48,6 +54,14 @@ export const FLAG_EXECUTING = 1048576;
 export const FLAG_PRE_PSYNC = 2097152;
 /** Everything goes: AOF loading, DEBUG; no gate is asked. */
 export const FLAG_TRUSTED = 4194304;
+/** Its command is run a second time, because what it waited for has come: the timeout stays that of the first time. */
+export const FLAG_REPROCESSING = 8388608;
+/** The peer has sent its FIN: close as soon as all it said is answered. */
+export const FLAG_HALF_CLOSED = 16777216;
+/** CLIENT CACHING was given for the next command. */
+export const FLAG_CACHING = 33554432;
+/** Subscribed to something (Redis CLIENT_PUBSUB). */
+export const FLAG_PUBSUB = 67108864;
 
 /** A command queued by MULTI: its bytes are its own. */
 export interface Queued {
@@ -78,26 +92,29 @@ export class Client {
   name: string;
   libName: string;
   libVersion: string;
-  /** Opaque to all but clients/acl.ts. */
-  user: unknown;
-  userName: string;
+  /** Who it is; null: nobody asks (scripts, the master link). */
+  user: User | null;
+  /** Logged in, or let in because the default user needs no password. */
+  authenticated: boolean;
   createdMs: number;
   lastActiveMs: number;
   last: Command | null;
   /** Bytes read and not yet executed, from offset 0 to restLength; null when there are none. */
   rest: Buffer | null;
   restLength: number;
+  /** A command to be run before those bytes: it was blocked, then held by a pause. */
+  again: Queued | null;
   multi: MultiState | null;
   /** Watched keys, by clients/watch.ts. */
-  watched: unknown;
+  watched: WatchedKey[] | null;
   /** Pub/Sub: names subscribed to, made on first use. */
   channels: Set<string> | null;
   patterns: Set<string> | null;
   shardChannels: Set<string> | null;
   /** What it is blocked on, by clients/blocking.ts. */
-  blocked: unknown;
+  blocked: Blocked | null;
   /** Client tracking state, by clients/tracking.ts. */
-  tracking: unknown;
+  tracking: Tracking | null;
   /** Replica state, by server/replication. */
   replica: unknown;
   /** When the output buffer first exceeded its soft limit; 0: it does not. */
@@ -105,6 +122,8 @@ export class Client {
   /** Offset of the replication stream after its last write: WAIT. */
   writeOffset: number;
   peakOutputBytes: number;
+  /** Output that waits elsewhere than in `out`: a replica's share of the replication buffer. Kept by server/replication. */
+  sharedOutputBytes: number;
   /** Address shown in CLIENT LIST; PROXY protocol may replace it. */
   remote: string;
   local: string;
@@ -122,12 +141,13 @@ export class Client {
     this.libName = "";
     this.libVersion = "";
     this.user = null;
-    this.userName = "default";
+    this.authenticated = false;
     this.createdMs = clock.nowMs;
     this.lastActiveMs = clock.nowMs;
     this.last = null;
     this.rest = null;
     this.restLength = 0;
+    this.again = null;
     this.multi = null;
     this.watched = null;
     this.channels = null;
@@ -139,6 +159,7 @@ export class Client {
     this.softLimitSinceMs = 0;
     this.writeOffset = 0;
     this.peakOutputBytes = 0;
+    this.sharedOutputBytes = 0;
     this.remote = conn === null ? "" : conn.remoteText;
     this.local = conn === null ? "" : conn.localText;
   }
@@ -146,6 +167,9 @@ export class Client {
   /** Subscriptions of all kinds. */
   get subscriptions(): number {
     return (this.channels?.size ?? 0) + (this.patterns?.size ?? 0) + (this.shardChannels?.size ?? 0);
+  }
+  get userName(): string {
+    return this.user === null ? "(superuser)" : this.user.name;
   }
   has(flag: number): boolean {
     return (this.flags & flag) !== 0;

@@ -44,7 +44,7 @@ export class Command {
   rejected: number;
   failed: number;
   /** Latency histogram, made at the first call when latency-tracking is on; clients/latency.ts knows its form. */
-  histogram: Float64Array | null;
+  histogram: Uint32Array | null;
 
   constructor(facts: CommandFacts, gates: number, run: Run, id: number, parent: Command | null, container: boolean) {
     this.name = facts.name;

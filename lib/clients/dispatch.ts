@@ -9,20 +9,30 @@
  * setting bits in `gates`; the texts and the exceptions come from `host.refuse`. Leaves out sockets (ingest.ts) and every command.
  */
 import { ERR, errorLine, unknownCommand, unknownSubcommand, wrongNumber } from "../resp/errors.ts";
+import { Out } from "../resp/out.ts";
 import type { Request } from "../resp/request.ts";
 import { FLAG } from "../commands/table/row.ts";
 import { clock, readClock } from "../time/clock.ts";
 import { Call } from "./call.ts";
 import {
   CLIENT_ACL,
+  CLIENT_EXTRA,
+  CLIENT_REPLICA,
   CLIENT_SUBSCRIBED,
   CLIENT_UNAUTHENTICATED,
+  FLAG_BLOCKED,
+  FLAG_CACHING,
   FLAG_CLOSE_AFTER_REPLY,
   FLAG_DIRTY_EXEC,
   FLAG_MASTER,
   FLAG_PENDING_OUTPUT,
+  FLAG_REPLY_OFF,
+  FLAG_REPLY_SKIP,
+  FLAG_REPLY_SKIP_NEXT,
+  FLAG_REPROCESSING,
   FLAG_TRUSTED,
   type Client,
+  type Queued,
 } from "./client.ts";
 import {
   Command,
@@ -52,16 +62,19 @@ export interface Host {
   afterUnit(): void;
   /** Before replies leave, once an event: write the AOF. False: not now, the mode calls `flushAll` itself when it is done. */
   beforeFlush(): boolean;
-  /** A pause gate is closed for this command of this client: keep it (its bytes are kept by ingest). */
-  postpone(client: Client): void;
-  /** A client's output grew: true when a limit is exceeded and the client is to be closed. */
+  /**
+   * A pause gate is closed for this command of this client: it must set FLAG_POSTPONED. Ingest keeps the request's bytes; `again` is
+   * not null for a command that is run again after a block, whose bytes the host must keep.
+   */
+  postpone(client: Client, again: Queued | null): void;
+  /** A client's output does not leave: true when it exceeds a limit; the host has closed the client then. */
   overOutputLimit(client: Client): boolean;
 }
 
 /** Extra work after a command, set only while somebody wants it. */
 export interface Observers {
   /** MONITOR clients exist. */
-  monitor: ((call: Call, micros: number) => void) | null;
+  monitor: ((call: Call) => void) | null;
   /** Commands slower than this go to the slow log; -1: none. */
   slowlogMicros: number;
   slowlog: ((call: Call, micros: number) => void) | null;
@@ -69,8 +82,8 @@ export interface Observers {
   tracking: ((call: Call) => void) | null;
   /** Latency histograms (latency-tracking). */
   latency: ((command: Command, micros: number) => void) | null;
-  /** An error reply was written: errorstats. */
-  failed: ((call: Call, line: Buffer) => void) | null;
+  /** An error reply was written: errorstats. `call` is null when it was not a command that wrote it. */
+  failed: ((call: Call | null, line: Buffer) => void) | null;
 }
 
 export class Dispatcher {
@@ -87,6 +100,12 @@ export class Dispatcher {
   depth: number;
   /** The client whose own command runs (Redis server.current_client). */
   current: Client | null;
+  /** The command that runs, the innermost one. */
+  running: Command | null;
+  /** Pushes to the client whose own command runs: they follow its reply. null: none. */
+  ownPushes: Out | null;
+  /** EXEC of a client that is to be told why it may not: multi.ts ends the transaction. */
+  execAborted: ((call: Call) => void) | null;
   totalCommands: number;
   private readonly calls: Call[];
   private nextClientId: number;
@@ -100,6 +119,9 @@ export class Dispatcher {
     this.pending = [];
     this.depth = 0;
     this.current = null;
+    this.running = null;
+    this.ownPushes = null;
+    this.execAborted = null;
     this.totalCommands = 0;
     this.calls = [];
     this.nextClientId = 1;
@@ -111,8 +133,8 @@ export class Dispatcher {
 
   // ------------------------------------------------------------------------------------------------ binding (start)
 
-  /** Binds a row to the mode's function. A container's `run` is not called. */
-  bind(facts: CommandFacts, run: Run, parent: Command | null = null, container = false): Command {
+  /** Binds a row to the mode's function. `name` is what clients call it, "" for nothing (rename-command). A container's `run` is called when it stands alone. */
+  bind(facts: CommandFacts, run: Run, parent: Command | null = null, container = false, name = facts.name): Command {
     const f = facts.flags;
     let gates = GATE_PAUSED_ALL;
     if (!(f & FLAG.loading)) gates |= GATE_LOADING;
@@ -125,7 +147,7 @@ export class Dispatcher {
     const command = new Command(facts, gates, run, this.table.all.length, parent, container);
     this.table.all.push(command);
     if (parent !== null) parent.subs!.set(command.shortName, command);
-    else this.table.add(facts.name, command);
+    else if (name !== "") this.table.add(name, command);
     return command;
   }
 
@@ -151,17 +173,61 @@ export class Dispatcher {
       call.start = 0;
       call.end = request.buf.length;
     }
+    this.attempt(call);
+    if (client.gates & CLIENT_EXTRA) this.settle(client);
+  }
+
+  /** Finds the command, asks the gates, runs it. */
+  private attempt(call: Call): void {
     const command = this.find(call);
     if (command === null) return;
+    const client = call.client;
     call.command = command;
     client.last = command;
     if (command.arity > 0 ? call.argc !== command.arity : call.argc < -command.arity) {
       this.reject(call, wrongNumber(command.name));
       return;
     }
-    if (((command.gates & this.gates) | client.gates) !== 0 && !this.admit(call)) return;
+    if (((command.gates & this.gates) | client.gates) !== 0 && !this.admit(call, null)) return;
     this.run(call);
     if (this.depth === 0) this.host.afterUnit();
+  }
+
+  /**
+   * Runs a client's command again: what it was blocked on may have come, or a pause has ended. The gates are asked anew
+   * (Redis blocked.c unblockClientOnKey). Never inside another command. Leaves out afterUnit: the caller goes on serving.
+   */
+  executeAgain(client: Client, saved: Queued): void {
+    const call = this.callAt(this.depth);
+    call.client = client;
+    call.out = client.out;
+    call.buf = saved.buf;
+    call.at = saved.at;
+    call.argc = saved.argc;
+    call.start = 0;
+    call.end = saved.buf.length;
+    call.command = saved.command;
+    client.flags |= FLAG_REPROCESSING;
+    if (((saved.command.gates & this.gates) | client.gates) === 0 || this.admit(call, saved)) this.run(call);
+    client.flags &= ~FLAG_REPROCESSING;
+    if (client.gates & CLIENT_EXTRA) this.settle(client);
+  }
+
+  /** After a command of a client that had asked for something about its next command (Redis networking.c resetClient). */
+  private settle(client: Client): void {
+    if (client.flags & FLAG_BLOCKED) return;
+    const last = client.last;
+    if (client.flags & FLAG_REPLY_SKIP_NEXT) {
+      client.flags = (client.flags & ~FLAG_REPLY_SKIP_NEXT) | FLAG_REPLY_SKIP;
+      client.out.muted = true;
+      return;
+    }
+    if (client.flags & FLAG_REPLY_SKIP) {
+      client.flags &= ~FLAG_REPLY_SKIP;
+      client.out.muted = (client.flags & FLAG_REPLY_OFF) !== 0;
+    }
+    if (client.flags & FLAG_CACHING && client.multi === null && last?.parent?.name !== "client") client.flags &= ~FLAG_CACHING;
+    if (!(client.flags & (FLAG_REPLY_SKIP | FLAG_CACHING))) client.gates &= ~CLIENT_EXTRA;
   }
 
   /** Resolves the command; replies and returns null when there is none. */
@@ -208,13 +274,21 @@ export class Dispatcher {
   reject(call: Call, line: Buffer): void {
     const client = call.client;
     if (client.multi !== null) client.flags |= FLAG_DIRTY_EXEC;
-    if (call.command !== null) call.command.rejected++;
+    if (call.command !== null) {
+      call.command.rejected++;
+      if (call.command.name === "exec" && client.multi !== null) {
+        // The transaction ends here, with the reason (Redis multi.c execCommandAbort).
+        this.execAborted?.(call);
+        line = errorLine(`EXECABORT Transaction discarded because of: ${line.toString("latin1", 1, line.length - 2)}`);
+      }
+    }
     client.out.error(line);
+    client.out.unreported = 0;
     this.observers.failed?.(call, line);
   }
 
   /** The slow way in: true when the command may run now. Order as in Redis processCommand. */
-  private admit(call: Call): boolean {
+  private admit(call: Call, again: Queued | null): boolean {
     const client = call.client;
     const command = call.command;
     const f = command.flags;
@@ -229,22 +303,22 @@ export class Dispatcher {
       if (line !== null) return this.refused(call, line);
     }
     let gates = command.gates;
-    if (command.name === "exec" && client.multi !== null) gates |= client.multi.gates;
-    const against = gates & this.gates & ~(GATE_PAUSED_ALL | GATE_PAUSED_WRITES);
+    if (client.multi !== null && command.name === "exec") gates |= client.multi.gates;
+    gates &= this.gates;
+    const against = gates & ~PAUSES;
     if (against !== 0) {
       const line = this.host.refuse(call, against);
       if (line !== null) return this.refused(call, line);
     }
     if (client.gates & CLIENT_SUBSCRIBED && client.out.resp === 2 && !SUBSCRIBED_MAY.has(command.name))
       return this.refused(call, subscribedError(command.name));
-    if (client.multi !== null && this.queue(call)) return false;
-    if (gates & this.gates & (GATE_PAUSED_ALL | GATE_PAUSED_WRITES) && !(client.flags & FLAG_MASTER)) {
-      if (this.depth === 0 && !PAUSE_EXEMPT.has(command.name)) {
-        this.host.postpone(client);
-        return false;
-      }
+    if (client.gates & CLIENT_REPLICA) {
+      if (f & (FLAG.write | FLAG.readonly | FLAG.may_replicate)) return this.refused(call, REPLICA_KEYS);
+    } else if (gates & PAUSES && this.depth === 0) {
+      this.host.postpone(client, again);
+      return false;
     }
-    return true;
+    return client.multi === null || !this.queue(call);
   }
 
   private refused(call: Call, line: Buffer): boolean {
@@ -276,31 +350,67 @@ export class Dispatcher {
   run(call: Call): void {
     const command = call.command;
     const out = call.out;
-    const before = clock.monoMs;
-    const errors = out.errors;
+    const depth = this.depth;
+    // One clock read a command: the end of the last one is the beginning of this. Inner commands read it themselves.
+    const before = depth === 0 ? clock.monoMs : performance.now();
     call.dirty = 0;
     call.instead = null;
     call.silent = false;
-    this.depth++;
-    const outer = this.current;
-    if (this.depth === 1) this.current = call.client;
+    const outer = this.running;
+    this.running = command;
+    if (depth === 0) this.current = call.client;
+    this.depth = depth + 1;
     command.run(call);
-    this.current = outer;
-    this.depth--;
-    const micros = (readClockAt(this.depth) - before) * 1000;
+    this.depth = depth;
+    this.running = outer;
+    const micros = ((depth === 0 ? readClock() : performance.now()) - before) * 1000;
+    const o = this.observers;
+    if (call.client.flags & FLAG_BLOCKED) {
+      // It counts when it is done; MONITOR shows it now.
+      call.client.blocked!.micros += micros;
+      if (o.monitor !== null) o.monitor(call);
+      if (depth === 0) this.current = null;
+      return;
+    }
+    if (out.unreported !== 0) {
+      out.unreported = 0;
+      command.failed++;
+      o.failed?.(call, out.lastError!);
+    }
+    this.account(command, micros);
+    if (o.slowlogMicros >= 0 && micros >= o.slowlogMicros && o.slowlog !== null) o.slowlog(call, micros);
+    if (o.monitor !== null) o.monitor(call);
+    if (call.dirty !== 0 || call.instead !== null) this.host.changed(call);
+    if (o.tracking !== null) o.tracking(call);
+    if (depth === 0) {
+      if (this.ownPushes !== null) this.appendOwnPushes(call.client);
+      this.current = null;
+    }
+  }
+
+  /** Counts a finished command. */
+  account(command: Command, micros: number): void {
     command.calls++;
     command.usec += micros;
     this.totalCommands++;
-    if (out.errors !== errors) {
-      command.failed++;
-      this.observers.failed?.(call, out.lastError!);
-    }
-    if (call.dirty !== 0 || call.instead !== null) this.host.changed(call);
-    const o = this.observers;
-    if (o.latency !== null) o.latency(command, micros);
-    if (o.slowlogMicros >= 0 && micros >= o.slowlogMicros && o.slowlog !== null) o.slowlog(call, micros);
-    if (o.monitor !== null) o.monitor(call, micros);
-    if (o.tracking !== null) o.tracking(call);
+    if (this.observers.latency !== null) this.observers.latency(command, micros);
+  }
+
+  /**
+   * Where a push to `client` is to be written: its output, or, while its own command runs, a sink that follows the reply
+   * (Redis 7.2 pending_push_messages). Call wake(client) afterwards.
+   */
+  pushTo(client: Client): Out {
+    if (client !== this.current || this.depth === 0 || PUSH_IS_REPLY.has(this.running!.name)) return client.out;
+    const own = (this.ownPushes ??= new Out());
+    own.resp = client.out.resp;
+    return own;
+  }
+
+  private appendOwnPushes(client: Client): void {
+    const bytes = this.ownPushes!.take();
+    this.ownPushes = null;
+    client.out.pushing(bytes, 0, bytes.length);
   }
 
   // ------------------------------------------------------------------------------------------------ output
@@ -327,9 +437,16 @@ export class Dispatcher {
 
   /** The end of an event: AOF first, then every reply. */
   endEvent(): void {
+    if (this.beforeEnd !== null) {
+      const last = this.beforeEnd;
+      this.beforeEnd = null;
+      last();
+    }
     if (this.pending.length === 0 && !this.needsBeforeFlush) return;
     if (this.host.beforeFlush()) this.flushAll();
   }
+  /** Something to be said at the end of this event, once (tracking's broadcasts). */
+  beforeEnd: (() => void) | null = null;
   /** The mode sets it when beforeFlush has work although nobody waits for a reply. */
   needsBeforeFlush = false;
 
@@ -340,23 +457,15 @@ export class Dispatcher {
       const client = pending[i];
       client.flags &= ~FLAG_PENDING_OUTPUT;
       const conn = client.conn!;
-      if (!conn.flush()) {
-        if (this.host.overOutputLimit(client)) {
-          conn.terminate();
-          continue;
-        }
-      }
+      // The host closes a client that is over its limit.
+      if ((!conn.flush() || client.out.overflowed) && this.host.overOutputLimit(client)) continue;
       if (client.flags & FLAG_CLOSE_AFTER_REPLY) conn.closeAfterFlush();
     }
     pending.length = 0;
   }
 }
 
-/** The clock is read at the end of each outermost command; inside a unit time stands still, so inner commands get the plain difference. */
-function readClockAt(depth: number): number {
-  return depth === 0 ? readClock() : performance.now();
-}
-
+const PAUSES = GATE_PAUSED_ALL | GATE_PAUSED_WRITES;
 const MULTI_RUNS = new Set(["exec", "discard", "multi", "watch", "quit", "reset"]);
 const SUBSCRIBED_MAY = new Set([
   "ping",
@@ -369,11 +478,10 @@ const SUBSCRIBED_MAY = new Set([
   "quit",
   "reset",
 ]);
-/** These go on during a pause: the client that paused must be able to end it, replicas must not be cut. */
-const PAUSE_EXEMPT = new Set(["client|pause", "client|unpause", "replconf", "psync", "sync"]);
+/** Commands whose replies are pushes themselves: pushes to their own client keep the order in which they arise. */
+const PUSH_IS_REPLY = new Set(["subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe"]);
+const REPLICA_KEYS = errorLine("ERR Replica can't interact with the keyspace");
 
 function subscribedError(name: string): Buffer {
-  return errorLine(
-    `ERR Can't execute '${name.toLowerCase()}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
-  );
+  return errorLine(`ERR Can't execute '${name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`);
 }

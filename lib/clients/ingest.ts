@@ -14,6 +14,7 @@ import {
   FLAG_BLOCKED,
   FLAG_CLOSE_AFTER_REPLY,
   FLAG_CLOSE_ASAP,
+  FLAG_HALF_CLOSED,
   FLAG_PENDING_OUTPUT,
   FLAG_POSTPONED,
   FLAG_QUEUED,
@@ -40,6 +41,8 @@ export interface IngestOptions {
   divert(client: Client, chunk: Buffer): boolean;
   /** Unexecuted bytes a client may pile up. */
   queryLimitBytes(): number;
+  /** They are more than that: to be closed at once. */
+  overQueryLimit(client: Client): void;
   /** A protocol error, before the client is closed. */
   protocolError(client: Client, text: string): void;
   netInput(bytes: number): void;
@@ -63,7 +66,7 @@ export class Ingest {
       drained: (conn) => {
         if (conn.data !== null) conn.data.softLimitSinceMs = 0;
       },
-      end: (conn) => conn.closeAfterFlush(),
+      end: (conn) => this.end(conn),
       close: (conn, error) => {
         if (conn.data !== null) options.gone(conn.data, error);
       },
@@ -85,10 +88,17 @@ export class Ingest {
     d.inEvent = true;
     if (client.replica !== null && this.options.divert(client, chunk)) {
       // taken
-    } else if (client.rest === null) this.process(client, chunk, 0, chunk.length);
+    } else if (client.rest === null && !(client.flags & FLAG_QUEUED)) this.process(client, chunk, 0, chunk.length);
     else this.append(client, chunk);
     d.inEvent = false;
     this.finish(client);
+  }
+
+  /** The peer will say nothing more: what it has said is answered, then the connection closed. */
+  private end(conn: Conn<Client>): void {
+    const client = conn.data;
+    if (client !== null && client.flags & FLAG_QUEUED) client.flags |= FLAG_HALF_CLOSED;
+    else conn.closeAfterFlush();
   }
 
   /** The end of an event: what the client and others were told goes out. */
@@ -109,9 +119,10 @@ export class Ingest {
   private append(client: Client, chunk: Buffer): void {
     const have = client.restLength;
     const total = have + chunk.length;
-    let rest = client.rest!;
+    let rest = client.rest ?? NONE;
     if (total > rest.length) {
-      const need = client.request.partial ? client.request.needBytes : 0;
+      // Room for the whole of an argument that is on its way, but no more than twice what is there; it is a promise only.
+      const need = client.request.partial ? client.request.needBytes : total * 2;
       const bigger = Buffer.allocUnsafeSlow(Math.max(total, Math.min(need, Math.max(total * 2, SLICE_BYTES))));
       rest.copy(bigger, 0, 0, have);
       rest = client.rest = bigger;
@@ -119,11 +130,7 @@ export class Ingest {
     chunk.copy(rest, have);
     client.restLength = total;
     if (total > this.options.queryLimitBytes()) {
-      this.options.protocolError(client, "query buffer limit");
-      client.rest = null;
-      client.restLength = 0;
-      client.flags |= FLAG_CLOSE_ASAP;
-      client.conn!.terminate();
+      this.options.overQueryLimit(client);
       return;
     }
     if (client.flags & (STOPPED | FLAG_QUEUED)) return;
@@ -143,7 +150,7 @@ export class Ingest {
 
   /** As resume, from outside an event (unblocked, unpaused): flushes by itself. */
   resumeLater(client: Client): void {
-    this.enqueue(client);
+    if (client.rest !== null || client.again !== null) this.enqueue(client);
   }
 
   /** Executes the requests in buf[pos, len); keeps what is left. */
@@ -175,6 +182,7 @@ export class Ingest {
       } else if (status === BROKEN) {
         this.options.protocolError(client, request.error);
         client.out.errorText(`ERR ${request.error}`);
+        d.observers.failed?.(null, client.out.lastError!);
         client.flags |= FLAG_CLOSE_AFTER_REPLY;
         return;
       } else break;
@@ -216,10 +224,23 @@ export class Ingest {
       if (client.conn === null || !client.conn.isOpen) continue;
       readClock();
       d.inEvent = true;
+      if (client.again !== null && !(client.flags & STOPPED)) this.runAgain(client);
       if (!(client.flags & STOPPED)) this.resume(client);
       d.inEvent = false;
-      if (!(client.flags & FLAG_QUEUED)) client.conn.resume();
+      if (!(client.flags & FLAG_QUEUED)) {
+        client.conn.resume();
+        if (client.flags & FLAG_HALF_CLOSED) client.flags |= FLAG_CLOSE_AFTER_REPLY;
+      }
       this.finish(client);
     }
   }
+
+  private runAgain(client: Client): void {
+    const saved = client.again!;
+    client.again = null;
+    this.dispatcher.executeAgain(client, saved);
+    this.dispatcher.host.afterUnit();
+  }
 }
+
+const NONE = Buffer.alloc(0);

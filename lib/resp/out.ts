@@ -52,9 +52,14 @@ export class Out {
   total: number;
   /** CLIENT REPLY OFF / SKIP and null sinks: everything is dropped. */
   muted: boolean;
-  /** Error replies written, the last one's text start in `lastError` (errorstats, EXEC, scripts look at it). */
+  /** Error replies written; the last one's line (EXEC, scripts, errorstats look at it). */
   errors: number;
   lastError: Buffer | null;
+  /** Error replies since dispatch has last accounted for some. */
+  unreported: number;
+  /** Bytes that may wait here; beyond them everything is dropped and `overflowed` set: the owner closes the connection. */
+  limitBytes: number;
+  overflowed: boolean;
 
   constructor(resp: 2 | 3 = 2) {
     this.resp = resp;
@@ -67,6 +72,9 @@ export class Out {
     this.muted = false;
     this.errors = 0;
     this.lastError = null;
+    this.unreported = 0;
+    this.limitBytes = Infinity;
+    this.overflowed = false;
   }
 
   /** Bytes written and not yet sent. */
@@ -77,6 +85,7 @@ export class Out {
   /** Makes room for `k` more bytes in one piece (k up to any size). */
   ensure(k: number): void {
     if (this.n + k <= this.cur.length) return;
+    if (this.chunkBytes + this.n + k > this.limitBytes) this.overflow();
     if (this.n > 0) {
       this.chunks.push(this.cur.subarray(0, this.n));
       this.chunkBytes += this.n;
@@ -84,6 +93,20 @@ export class Out {
       this.cur = NONE;
     } else giveBack(this.cur);
     this.cur = k <= CHUNK_BYTES ? borrow() : Buffer.allocUnsafeSlow(k);
+  }
+
+  /** Over the limit: nothing more is taken; what is there stays until the owner closes. */
+  private overflow(): void {
+    this.overflowed = true;
+    this.muted = true;
+  }
+
+  /** Copies src[start, end), also when replies are muted (CLIENT REPLY OFF silences replies, not pushes). */
+  pushing(src: Uint8Array, start: number, end: number): void {
+    const muted = this.muted;
+    this.muted = this.overflowed;
+    this.raw(src, start, end);
+    this.muted = muted || this.overflowed;
   }
 
   /** Copies src[start, end). */
@@ -230,6 +253,7 @@ export class Out {
   /** A prepared error line (errors.ts). Counted, so that EXEC, scripts and errorstats can tell. */
   error(line: Buffer): void {
     this.errors++;
+    this.unreported++;
     this.lastError = line;
     this.lit(line);
   }

@@ -1,0 +1,174 @@
+/**
+ * All of lib/clients put together for a mode: what answers RESP clients, from the accepted socket to the reply.
+ *
+ *   const service = new Service(mode, settings, log);
+ *   bindRows(service.dispatcher, rows, { ...service.commands(), ...own });
+ *   listen({ accept: () => null, handler: service.ingest.handler });      every 1/hz s: service.cron()
+ *
+ * A mode that serves fewer commands binds fewer rows. Leaves out keyspaces, replication and configuration: they are the mode's.
+ */
+import type { Log } from "../log/log.ts";
+import { aclCommands } from "./acl_commands.ts";
+import type { Runs } from "./bind.ts";
+import { Blocking } from "./blocking.ts";
+import { clientCommands } from "./client_commands.ts";
+import { type Client, FLAG_BLOCKED } from "./client.ts";
+import { connectionCommands } from "./connection.ts";
+import { Dispatcher, type Host } from "./dispatch.ts";
+import { Ingest } from "./ingest.ts";
+import { recordLatency } from "./latency.ts";
+import type { Mode } from "./mode.ts";
+import { Monitor } from "./monitor.ts";
+import { Transactions } from "./multi.ts";
+import { Pause } from "./pause.ts";
+import { PubSub } from "./pubsub.ts";
+import { Registry } from "./registry.ts";
+import type { ClientSettings } from "./settings.ts";
+import { SlowLog } from "./slowlog.ts";
+import { ErrorStats } from "./stats.ts";
+import { TrackingTable } from "./tracking.ts";
+import { Users } from "./users.ts";
+import { Watching } from "./watch.ts";
+
+export class Service {
+  readonly mode: Mode;
+  readonly settings: ClientSettings;
+  readonly dispatcher: Dispatcher;
+  readonly ingest: Ingest;
+  readonly users: Users;
+  readonly registry: Registry;
+  readonly pubsub: PubSub;
+  readonly watching: Watching;
+  readonly transactions: Transactions;
+  readonly blocking: Blocking;
+  readonly pause: Pause;
+  readonly slowlog: SlowLog;
+  readonly monitor: Monitor;
+  readonly tracking: TrackingTable;
+  readonly errors: ErrorStats;
+
+  constructor(mode: Mode, settings: ClientSettings, log: Log) {
+    this.mode = mode;
+    this.settings = settings;
+    const dispatcher = (this.dispatcher = new Dispatcher(this.host()));
+    const users = (this.users = new Users(dispatcher.clients));
+    const registry = (this.registry = new Registry(dispatcher, settings, users, log, {
+      arrived: (client) => void mode.select(client, 0),
+      left: (client) => this.forget(client),
+      closeLink: (client) => mode.closeLink(client),
+      replicaFloorBytes: () => mode.replicaFloorBytes(),
+    }));
+    const ingest = (this.ingest = new Ingest({
+      dispatcher,
+      accepted: (conn) => registry.accept(conn),
+      gone: (client, error) => registry.gone(client, error),
+      divert: (client, chunk) => mode.divert(client, chunk),
+      queryLimitBytes: () => settings.queryBufferLimitBytes,
+      overQueryLimit: (client) => {
+        registry.overQueryLimit(client);
+        registry.free(client);
+      },
+      protocolError: (client, text) => registry.protocolError(client, text),
+      netInput: (bytes) => void (registry.netInputBytes += bytes),
+    }));
+    this.pubsub = new PubSub(dispatcher, {
+      typeChanged: (client) => registry.setLimit(client),
+      published: (call) => mode.published(call),
+    });
+    this.watching = new Watching(mode);
+    this.transactions = new Transactions(dispatcher, mode, this.watching);
+    this.slowlog = new SlowLog(dispatcher, settings);
+    this.blocking = new Blocking(dispatcher, mode, {
+      resume: (client) => ingest.resumeLater(client),
+      finished: (client, saved, micros) => {
+        if (saved !== null) this.slowlog.addSaved(client, saved, micros);
+      },
+    });
+    this.pause = new Pause(dispatcher, (client) => ingest.resumeLater(client));
+    this.monitor = new Monitor(dispatcher);
+    this.tracking = new TrackingTable(dispatcher, settings);
+    this.errors = new ErrorStats(dispatcher);
+    this.configure();
+  }
+
+  /** Dispatch's questions, each answered by the part that knows. */
+  private host(): Host {
+    const { mode } = this;
+    return {
+      refuse: (call, bits) => mode.refuse(call, bits),
+      changed: (call) => mode.changed(call),
+      denied: (call) => mode.denied(call),
+      afterUnit: () => {
+        mode.afterUnit();
+        if (this.blocking.hasReady) this.blocking.serve();
+      },
+      beforeFlush: () => mode.beforeFlush(),
+      postpone: (client, again) => this.pause.postpone(client, again),
+      overOutputLimit: (client) => this.registry.overOutputLimit(client),
+    };
+  }
+
+  /** After a change to the settings: what is kept elsewhere for speed. */
+  configure(): void {
+    this.slowlog.configure();
+    this.registry.setLimits();
+    this.registry.setMaxBulk();
+    this.dispatcher.observers.latency = this.settings.latencyTracking ? recordLatency : null;
+  }
+
+  /** Every command of this layer by row name; a mode binds those whose rows it serves. */
+  commands(): Runs {
+    return {
+      ...connectionCommands(this),
+      ...clientCommands(this),
+      ...aclCommands(this),
+      ...this.tracking.commands(),
+      ...this.pubsub.commands(),
+      ...this.transactions.commands(),
+      ...this.slowlog.commands(),
+      ...this.monitor.commands(),
+    };
+  }
+
+  /** A key has changed: WATCH, tracking. HOT: two comparisons while nobody wants to know. */
+  keyChanged(db: number, buf: Buffer, start: number, end: number): void {
+    if (this.watching.count !== 0) this.watching.touch(db, buf, start, end);
+    if (this.tracking.clients !== 0) this.tracking.keyChanged(buf, start, end);
+  }
+
+  /** `hz` times a second. */
+  cron(): void {
+    this.registry.cron();
+    this.pause.tick();
+    this.dispatcher.endEvent();
+  }
+
+  /** INFO blocked_clients: those that wait and those that a pause holds. */
+  get blockedClients(): number {
+    return this.blocking.count + this.pause.count;
+  }
+
+  /** CONFIG RESETSTAT, this layer's part. */
+  resetStats(): void {
+    this.registry.resetStats();
+    this.errors.reset();
+    this.dispatcher.totalCommands = 0;
+    for (const command of this.dispatcher.table.all) {
+      command.calls = command.usec = command.rejected = command.failed = 0;
+      command.histogram = null;
+    }
+  }
+
+  private forget(client: Client): void {
+    this.monitor.forget(client);
+    this.tracking.disable(client);
+    this.pubsub.forget(client);
+    this.watching.forget(client);
+    this.pause.forget(client);
+    this.blocking.forget(client);
+    client.flags &= ~FLAG_BLOCKED;
+    client.multi = null;
+    client.again = null;
+    this.mode.left(client);
+  }
+}
