@@ -239,17 +239,19 @@ export class Registry {
   /** A share of the clients, so that `hz` calls a second see each once. Redis server.c clientsCron. */
   cron(): void {
     const clients = this.dispatcher.clients;
+    if (clients.size === 0) return this.endOfRound();
     let n = Math.max(Math.ceil(clients.size / Math.max(1, this.settings.hz)), Math.min(5, clients.size));
-    while (n-- > 0) {
-      this.sweep ??= clients.values();
-      const next = this.sweep.next();
+    while (n > 0) {
+      const next = (this.sweep ??= clients.values()).next();
       if (next.done) {
+        // The next round begins at once, so that few clients are seen at every call.
         this.endOfRound();
-        return;
+        if (clients.size === 0) return;
+        continue;
       }
       this.look(next.value);
+      n--;
     }
-    if (clients.size === 0) this.endOfRound();
   }
 
   private endOfRound(): void {

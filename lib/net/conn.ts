@@ -151,11 +151,6 @@ export class Conn<T = unknown> {
     this.socket?.terminate();
   }
 
-  /** TCP keepalive: the first probe after that many idle seconds. */
-  keepAlive(seconds: number): void {
-    this.socket?.setKeepAlive(true, seconds * 1000);
-  }
-
   pause(): void {
     if (!this.paused && this.socket !== null) {
       this.paused = true;

@@ -64,6 +64,7 @@ export class SentinelServer {
       gone: (client) => this.gone(client),
       divert: () => false,
       queryLimitBytes: () => options.config.number("client-query-buffer-limit"),
+      overQueryLimit: (client) => client.conn?.terminate(),
       protocolError: (client, text) => options.log.verbose(`Protocol error (${text}) from client: id=${client.id} addr=${client.remote}`),
       netInput: (bytes) => void (this.stats.netInput += bytes),
     });
@@ -171,7 +172,11 @@ const host: Host = {
   afterUnit: () => {},
   beforeFlush: () => true,
   postpone: () => {},
-  overOutputLimit: (client) => client.out.pendingBytes() > OUTPUT_LIMIT_BYTES,
+  overOutputLimit: (client) => {
+    const over = client.out.pendingBytes() > OUTPUT_LIMIT_BYTES;
+    if (over) client.conn?.terminate();
+    return over;
+  },
 };
 /** Redis' hard limit for Pub/Sub clients; a Sentinel's ordinary replies never come near it. */
 const OUTPUT_LIMIT_BYTES = 32 * 1024 * 1024;
