@@ -1,5 +1,6 @@
 /** Connections, CLIENT and users through real sockets: replies to the byte, limits, refusals, who is listed and who is killed. */
 import { expect, test } from "bun:test";
+import type { Socket } from "bun";
 import { until } from "../../support/programs.ts";
 import { Wire } from "../../support/wire.ts";
 import { SmallServer } from "./small_mode.ts";
@@ -188,7 +189,7 @@ test("half-close: what was said is answered, then the connection ends", async ()
     hostname: "127.0.0.1",
     port: s.port,
     allowHalfOpen: true,
-    socket: { data: (_, b) => void all.push(b), end: (x) => void x.end(), close: () => void (closed = true) },
+    socket: { data: (_: unknown, b: Buffer) => void all.push(b), end: (x: Socket) => void x.end(), close: () => void (closed = true) },
   } as never);
   const requests = Buffer.from("PING\r\n".repeat(50000));
   let at = 0;

@@ -89,6 +89,7 @@ export class SmallServer {
       notice: (t) => at("notice", t),
       warning: (t) => at("warning", t),
       at,
+      raw: (t) => at("raw", t),
       also() {},
     };
   }
