@@ -82,16 +82,17 @@ export class SmallServer {
 
   private makeLog(): Log {
     const at = (level: string, text: string): void => void this.logged.push(`${level}: ${text}`);
-    return {
+    const log = {
       target: { file: "", level: "debug", role: "M", pid: 1 },
-      debug: (t) => at("debug", t),
-      verbose: (t) => at("verbose", t),
-      notice: (t) => at("notice", t),
-      warning: (t) => at("warning", t),
+      debug: (t: string) => at("debug", t),
+      verbose: (t: string) => at("verbose", t),
+      notice: (t: string) => at("notice", t),
+      warning: (t: string) => at("warning", t),
       at,
-      raw: (t) => at("raw", t),
+      raw: (t: string) => at("raw", t),
       also() {},
     };
+    return log as unknown as Log;
   }
 
   private makeMode(): Mode {
