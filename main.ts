@@ -2,6 +2,19 @@
  * redisha: one executable that is a Redis server, a Sentinel or a proxy.
  * Only argv is read here; each mode is imported when it is the one asked for, so that `--version` costs no imports.
  */
-declare const VERSION: string;
-export const version = typeof VERSION === "string" ? VERSION : "0.0.0-dev";
-if (process.argv.includes("--version")) console.log(`redisha ${version}`);
+import { selectMode } from "./lib/cli/mode.ts";
+import { ownCommandLine } from "./lib/cli/self.ts";
+
+const { argv0, args } = ownCommandLine();
+const invocation = selectMode(argv0, args);
+switch (invocation.mode) {
+  case "version":
+    (await import("./lib/cli/version.ts")).printVersion(invocation);
+    break;
+  case "help":
+    await (await import("./lib/cli/help.ts")).printHelp(invocation);
+    break;
+  default:
+    console.error(`redisha: --${invocation.mode} is not part of this build`);
+    process.exitCode = 2;
+}

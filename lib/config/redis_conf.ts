@@ -12,10 +12,10 @@ import { globMatchText } from "../bytes/glob.ts";
 import type { Config } from "./config.ts";
 import { lineHints } from "./hints.ts";
 import type { KeyOf } from "./rewrite.ts";
+import { REDIS_VERSION } from "./version.ts";
 import { FILE_ONLY, FORGOTTEN } from "./redis_rows.ts";
 
-/** The version in messages that tools look for; the server reports it as redis_version too. */
-export const REDIS_VERSION = "7.2.4";
+export { REDIS_VERSION };
 
 /** A line that could not be taken. */
 export interface LineFailure {

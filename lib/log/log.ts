@@ -24,6 +24,8 @@ export interface Log {
   warning(text: string): void;
   /** The same by level name: Sentinel's events carry theirs. */
   at(level: RedisLevel, text: string): void;
+  /** Text as it is, without date and level: crash reports. */
+  raw(text: string): void;
   /** Other places that want the lines (syslog). */
   also(sink: (level: RedisLevel, text: string) => void): void;
 }
@@ -51,6 +53,7 @@ export function createLog(target: LogTarget): Log {
     verbose: (t) => at("verbose", t),
     notice: (t) => at("notice", t),
     warning: (t) => at("warning", t),
+    raw: (t) => write(target.file, t),
     also: (sink) => void sinks.push(sink),
   };
 }

@@ -195,6 +195,11 @@ export function attach<T>(conn: Conn<T>, socket: Socket<Conn<T>>): void {
   conn.fd = (socket as unknown as { fd?: number }).fd ?? -1;
 }
 
+function isSystemError(error: Error): boolean {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "string" && !code.startsWith("ERR_");
+}
+
 /** The one set of Bun callbacks for every connection: each finds its Conn in socket.data. */
 export const callbacks = {
   open(socket: Socket<Conn<any>>): void {
@@ -225,6 +230,12 @@ export const callbacks = {
   error(socket: Socket<Conn<any>>, error: Error): void {
     // Bun reports the failing call here and calls close next; the reason goes with it.
     const conn = socket.data;
+    // It also brings what our own handlers throw: a bug, which must end in the crash report and not in a closed connection.
+    if (!isSystemError(error)) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
     if (conn?.isOpen) {
       conn.isOpen = false;
       conn.out.clear();

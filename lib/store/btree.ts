@@ -64,6 +64,11 @@ export function scoreAt(leaf: number, index: number): number {
 export function refAt(leaf: number, index: number): number {
   return words(leaf)[base(leaf) + LEAF_REFS + index];
 }
+/** Goes back to a position kept from leafAt/indexAt; the tree must not have changed. */
+export function setPosition(leaf: number, index: number): void {
+  leafAt = leaf;
+  indexAt = index;
+}
 /** Moves leafAt/indexAt one on; leafAt is 0 past the end. */
 export function next(): void {
   if (leafAt === 0) return;

@@ -126,6 +126,14 @@ export class Keyspace {
     return ref;
   }
 
+  /** As lookupRead without the touch (EXISTS, TYPE): counts a hit or a miss. */
+  lookupQuiet(b: Buffer, start: number, end: number): number {
+    const ref = this.peek(b, start, end);
+    if (ref === 0) stats.misses++;
+    else stats.hits++;
+    return ref;
+  }
+
   /** As lookupRead without counters and touch (EXISTS' kin, OBJECT, TYPE, key checks). Expired keys are missing here too. */
   peek(b: Buffer, start: number, end: number): number {
     const hash = hashBytes(b, start, end);

@@ -16,6 +16,8 @@ export interface BigObject {
   byteSize(): number;
   /** Frees up to about `elements` of what is left. True while something is left; after false the object must not be used. */
   freeStep(elements: number): boolean;
+  /** Another one with copies of all elements (COPY); null when memory is out, with nothing left behind. */
+  clone(): BigObject | null;
 }
 
 /** Bytes counted for the JS object itself. */

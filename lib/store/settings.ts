@@ -23,4 +23,12 @@ export const settings = {
   streamNodeMaxEntries: 100,
   /** Bytes up to which a HyperLogLog stays sparse. */
   hllSparseMaxBytes: 3000,
+  /** Longest string (proto-max-bulk-len). */
+  protoMaxBulkBytes: 512 * 1024 * 1024,
+  /** Deletions in the background: what is propagated (UNLINK for DEL) and what FLUSHALL does without a word. */
+  lazyfreeLazyEviction: false,
+  lazyfreeLazyExpire: false,
+  lazyfreeLazyServerDel: false,
+  lazyfreeLazyUserDel: false,
+  lazyfreeLazyUserFlush: false,
 };

@@ -451,6 +451,7 @@ test("a flushed database is empty at once and its memory comes back in slices; b
   const big = (name: string, count: number) => ({
     count,
     byteSize: () => 0,
+    clone: () => null,
     freeStep(n: number) {
       this.count -= Math.min(n, this.count);
       if (this.count === 0) freed.push(name);

@@ -1,0 +1,292 @@
+/**
+ * INFO: sections in Redis' order, fields in Redis' order with Redis 7.2's names; redisha's own fields stand at the end of their section.
+ * Parts (replication, persistence, clients) contribute their lines through Server.addInfo. Cold. Redis server.c genRedisInfoString.
+ */
+import { availableParallelism, endianness, release } from "node:os";
+import type { Call } from "../clients/call.ts";
+import type { Run } from "../clients/command.ts";
+import { graves } from "../store/keyspace.ts";
+import { pendingObjects, freedObjects } from "../store/objects.ts";
+import { reservedBytes, usedMemory } from "../store/arena.ts";
+import { stats as storeStats } from "../store/events.ts";
+import { clock, wallMicros } from "../time/clock.ts";
+import { humanBytes } from "../bytes/memory.ts";
+import { processMemory, totalSystemMemory } from "../os/memory.ts";
+import { REDIS_VERSION, type Server } from "./server.ts";
+
+type Line = [string, string | number];
+
+/** The default set, and what `all` and `everything` add. */
+const DEFAULT = [
+  "server",
+  "clients",
+  "memory",
+  "persistence",
+  "stats",
+  "replication",
+  "cpu",
+  "modules",
+  "errorstats",
+  "cluster",
+  "keyspace",
+];
+const ALL = [...DEFAULT.slice(0, 7), "modules", "commandstats", "errorstats", "latencystats", "cluster", "keyspace"];
+const TITLES: Record<string, string> = {
+  server: "Server",
+  clients: "Clients",
+  memory: "Memory",
+  persistence: "Persistence",
+  stats: "Stats",
+  replication: "Replication",
+  cpu: "CPU",
+  modules: "Modules",
+  commandstats: "Commandstats",
+  errorstats: "Errorstats",
+  latencystats: "Latencystats",
+  cluster: "Cluster",
+  keyspace: "Keyspace",
+};
+
+function parts(server: Server, section: string): Line[] {
+  return (server.infoParts.get(section) ?? []).flatMap((f) => f());
+}
+
+const perc = (v: number): string => v.toFixed(2);
+
+function serverLines(s: Server): Line[] {
+  const uptime = Math.floor((clock.nowMs - s.stats.startMs) / 1000);
+  return [
+    ["redis_version", REDIS_VERSION],
+    ["redis_git_sha1", "00000000"],
+    ["redis_git_dirty", 0],
+    ["redis_build_id", "0"],
+    ["redis_mode", "standalone"],
+    ["os", `${process.platform === "linux" ? "Linux" : process.platform} ${release()} ${process.arch === "x64" ? "x86_64" : process.arch}`],
+    ["arch_bits", 64],
+    ["monotonic_clock", "POSIX clock_gettime"],
+    ["multiplexing_api", "epoll"],
+    ["atomicvar_api", "c11-builtin"],
+    ["gcc_version", "0.0.0"],
+    ["process_id", process.pid],
+    ["process_supervised", s.config.choice("supervised") === "no" ? "no" : s.config.choice("supervised")],
+    ["run_id", s.runId],
+    ["tcp_port", s.ports.tls !== 0 && s.ports.tcp === 0 ? s.ports.tls : s.ports.tcp],
+    ["server_time_usec", wallMicros()],
+    ["uptime_in_seconds", uptime],
+    ["uptime_in_days", Math.floor(uptime / 86400)],
+    ["hz", s.config.number("hz")],
+    ["configured_hz", s.config.number("hz")],
+    ["lru_clock", Math.floor(clock.nowMs / 1000) % 16777216],
+    ["executable", process.execPath],
+    ["config_file", s.config.file ?? ""],
+    ["io_threads_active", 0],
+    ...s.listeners.map((l, i): Line => [
+      `listener${i}`,
+      `name=${l.name},${l.binds.map((b) => `bind=${b}`).join(",")}${l.port > 0 ? `,port=${l.port}` : ""}`,
+    ]),
+    ["server_name", "redisha"],
+    ["redisha_version", s.version],
+  ];
+}
+
+function memoryLines(s: Server): Line[] {
+  const used = usedMemory();
+  const rss = processMemory().rss;
+  s.stats.peakMemory = Math.max(s.stats.peakMemory, used);
+  const total = totalSystemMemory();
+  const max = s.config.number("maxmemory");
+  const overhead =
+    parts(s, "memory-overhead").reduce((sum, [, v]) => sum + Number(v), 0) +
+    s.databases.reduce((sum, d) => sum + d.main.byteSize() + d.volatile.byteSize(), 0);
+  const reserved = reservedBytes();
+  return [
+    ["used_memory", used],
+    ["used_memory_human", humanBytes(used)],
+    ["used_memory_rss", rss],
+    ["used_memory_rss_human", humanBytes(rss)],
+    ["used_memory_peak", s.stats.peakMemory],
+    ["used_memory_peak_human", humanBytes(s.stats.peakMemory)],
+    ["used_memory_peak_perc", `${perc((used / Math.max(1, s.stats.peakMemory)) * 100)}%`],
+    ["used_memory_overhead", overhead],
+    ["used_memory_startup", s.startupMemory],
+    ["used_memory_dataset", Math.max(0, used - overhead)],
+    ["used_memory_dataset_perc", `${perc((Math.max(0, used - overhead) / Math.max(1, used - s.startupMemory)) * 100)}%`],
+    ["allocator_allocated", used],
+    ["allocator_active", reserved],
+    ["allocator_resident", reserved],
+    ["total_system_memory", total],
+    ["total_system_memory_human", humanBytes(total)],
+    ["used_memory_lua", 0],
+    ["used_memory_vm_eval", 0],
+    ["used_memory_lua_human", humanBytes(0)],
+    ["used_memory_scripts_eval", 0],
+    ["number_of_cached_scripts", 0],
+    ["number_of_functions", 0],
+    ["number_of_libraries", 0],
+    ["used_memory_vm_functions", 0],
+    ["used_memory_vm_total", 0],
+    ["used_memory_vm_total_human", humanBytes(0)],
+    ["used_memory_functions", 0],
+    ["used_memory_scripts", 0],
+    ["used_memory_scripts_human", humanBytes(0)],
+    ["maxmemory", max],
+    ["maxmemory_human", humanBytes(max)],
+    ["maxmemory_policy", s.config.choice("maxmemory-policy")],
+    ["allocator_frag_ratio", perc(reserved / Math.max(1, used))],
+    ["allocator_frag_bytes", Math.max(0, reserved - used)],
+    ["allocator_rss_ratio", "1.00"],
+    ["allocator_rss_bytes", 0],
+    ["rss_overhead_ratio", perc(rss / Math.max(1, reserved))],
+    ["rss_overhead_bytes", rss - reserved],
+    ["mem_fragmentation_ratio", perc(rss / Math.max(1, used))],
+    ["mem_fragmentation_bytes", rss - used],
+    ["mem_not_counted_for_evict", 0],
+    ["mem_replication_backlog", 0],
+    ["mem_total_replication_buffers", 0],
+    ["mem_clients_slaves", 0],
+    ["mem_clients_normal", 0],
+    ["mem_cluster_links", 0],
+    ["mem_aof_buffer", 0],
+    ["mem_allocator", "redisha-arena"],
+    ["active_defrag_running", 0],
+    ["lazyfree_pending_objects", pendingObjects() + graves.length],
+    ["lazyfreed_objects", freedObjects()],
+  ];
+}
+
+function statLines(s: Server): Line[] {
+  const t = s.stats;
+  return [
+    ["total_connections_received", t.connections],
+    ["total_commands_processed", s.dispatcher.totalCommands],
+    ["instantaneous_ops_per_sec", Math.round(t.ops.perSecond)],
+    ["total_net_input_bytes", t.netInput + t.replInput],
+    ["total_net_output_bytes", t.netOutput + t.replOutput],
+    ["total_net_repl_input_bytes", t.replInput],
+    ["total_net_repl_output_bytes", t.replOutput],
+    ["instantaneous_input_kbps", perc(t.input.perSecond / 1024)],
+    ["instantaneous_output_kbps", perc(t.output.perSecond / 1024)],
+    ["instantaneous_input_repl_kbps", perc(t.inputRepl.perSecond / 1024)],
+    ["instantaneous_output_repl_kbps", perc(t.outputRepl.perSecond / 1024)],
+    ["rejected_connections", t.rejectedConnections],
+    ["sync_full", t.syncFull],
+    ["sync_partial_ok", t.syncPartialOk],
+    ["sync_partial_err", t.syncPartialErr],
+    ["expired_keys", storeStats.expired],
+    ["expired_stale_perc", perc(storeStats.expiredStalePercent)],
+    ["expired_time_cap_reached_count", storeStats.expiredTimeCapReached],
+    ["expire_cycle_cpu_milliseconds", Math.floor(storeStats.expireCycleUs / 1000)],
+    ["evicted_keys", storeStats.evicted],
+    ["evicted_clients", t.evictedClients],
+    ["total_eviction_exceeded_time", 0],
+    ["current_eviction_exceeded_time", 0],
+    ["keyspace_hits", storeStats.hits],
+    ["keyspace_misses", storeStats.misses],
+    ...parts(s, "stats"),
+    ["total_error_replies", t.errorReplies],
+    ["dump_payload_sanitizations", t.dumpPayloadSanitizations],
+    ["total_reads_processed", t.readsProcessed],
+    ["total_writes_processed", t.writesProcessed],
+    ["io_threaded_reads_processed", 0],
+    ["io_threaded_writes_processed", 0],
+    ["client_query_buffer_limit_disconnections", t.queryLimitDisconnections],
+    ["client_output_buffer_limit_disconnections", t.outputLimitDisconnections],
+    ["reply_buffer_shrinks", 0],
+    ["reply_buffer_expands", 0],
+    ["eventloop_cycles", t.cronLoops],
+    ["eventloop_duration_sum", 0],
+    ["eventloop_duration_cmd_sum", 0],
+    ["instantaneous_eventloop_cycles_per_sec", 0],
+    ["instantaneous_eventloop_duration_usec", 0],
+    ["acl_access_denied_auth", t.aclDeniedAuth],
+    ["acl_access_denied_cmd", t.aclDeniedCmd],
+    ["acl_access_denied_key", t.aclDeniedKey],
+    ["acl_access_denied_channel", t.aclDeniedChannel],
+  ];
+}
+
+function cpuLines(): Line[] {
+  const u = process.cpuUsage();
+  const six = (us: number): string => (us / 1e6).toFixed(6);
+  return [
+    ["used_cpu_sys", six(u.system)],
+    ["used_cpu_user", six(u.user)],
+    ["used_cpu_sys_children", six(0)],
+    ["used_cpu_user_children", six(0)],
+    ["used_cpu_sys_main_thread", six(u.system)],
+    ["used_cpu_user_main_thread", six(u.user)],
+  ];
+}
+
+function commandLines(s: Server): Line[] {
+  const lines: Line[] = [];
+  for (const c of s.dispatcher.table.all) {
+    if (c.calls === 0 && c.rejected === 0 && c.failed === 0) continue;
+    const each = c.calls === 0 ? 0 : c.usec / c.calls;
+    lines.push([
+      `cmdstat_${c.name}`,
+      `calls=${c.calls},usec=${Math.floor(c.usec)},usec_per_call=${perc(each)},rejected_calls=${c.rejected},failed_calls=${c.failed}`,
+    ]);
+  }
+  return lines;
+}
+
+function keyspaceLines(s: Server): Line[] {
+  const lines: Line[] = [];
+  for (const db of s.databases)
+    if (db.size > 0) lines.push([`db${db.index}`, `keys=${db.size},expires=${db.volatile.count},avg_ttl=${Math.floor(db.avgTtlMs)}`]);
+  return lines;
+}
+
+function section(s: Server, name: string): Line[] {
+  switch (name) {
+    case "server":
+      return serverLines(s);
+    case "memory":
+      return memoryLines(s);
+    case "stats":
+      return statLines(s);
+    case "cpu":
+      return cpuLines();
+    case "commandstats":
+      return commandLines(s);
+    case "errorstats":
+      return [...s.stats.errors].sort(([a], [b]) => (a < b ? -1 : 1)).map(([code, n]): Line => [`errorstat_${code}`, `count=${n}`]);
+    case "cluster":
+      return [["cluster_enabled", 0]];
+    case "keyspace":
+      return keyspaceLines(s);
+    default:
+      return parts(s, name);
+  }
+}
+
+/** The text for these section names (lower case; none: the default set). */
+export function infoText(s: Server, names: string[]): string {
+  const wanted = new Set<string>();
+  for (const n of names.length === 0 ? ["default"] : names)
+    for (const k of n === "default" ? DEFAULT : n === "all" ? ALL.filter((x) => x !== "modules") : n === "everything" ? ALL : [n])
+      wanted.add(k);
+  let text = "";
+  for (const name of ALL) {
+    if (!wanted.has(name)) continue;
+    if (text !== "") text += "\r\n";
+    text += `# ${TITLES[name]}\r\n`;
+    for (const [field, value] of section(s, name)) text += `${field}:${value}\r\n`;
+  }
+  return text;
+}
+
+/** INFO [section ...]. */
+export function infoRuns(s: Server): Record<string, Run> {
+  return {
+    info: (c: Call) => {
+      const names: string[] = [];
+      for (let i = 1; i < c.argc; i++) names.push(c.lower(i));
+      c.out.verbatim(infoText(s, names), "txt");
+    },
+  };
+}
+
+/** Cores, for tools that ask (kept here with the other facts about the machine). */
+export const machine = { cores: availableParallelism(), endian: endianness() };
