@@ -15,6 +15,7 @@ export const silentLog: Log & { lines: string[] } = {
   warning: (t) => void silentLog.lines.push(t),
   at: (_l, t) => void silentLog.lines.push(t),
   also: () => undefined,
+  raw: (t) => void silentLog.lines.push(t),
 };
 
 export function snapshotOptions(options: Partial<SnapshotOptions> = {}): SnapshotOptions {
