@@ -61,6 +61,8 @@ export class Checker implements Timed {
   private conn: Conn<Checker> | null;
   private dialing: { cancel(): void } | null;
   private stopped: boolean;
+  /** When the last check began (performance.now). */
+  lastStartMs: number;
   /** Called after each result: the authority looks at it. */
   onResult: ((server: Server, r: CheckResult) => void) | null;
   deadlineMs: number;
@@ -76,6 +78,7 @@ export class Checker implements Timed {
     this.conn = null;
     this.dialing = null;
     this.stopped = false;
+    this.lastStartMs = 0;
     this.onResult = null;
     this.deadlineMs = 0;
     this.heapAt = -1;
@@ -99,6 +102,7 @@ export class Checker implements Timed {
   expire(now: number): void {
     if (this.run !== null) return this.act(this.run.timedOut(now));
     if (this.server.admin === "maint") return this.engine.timers.set(this, now + this.server.config.interMs);
+    this.lastStartMs = now;
     this.run = new TcpCheck(this.rules, this.strict, now);
     this.act(this.run.start(now));
   }

@@ -15,6 +15,7 @@ import { createDiagnostics, type Diagnostics } from "../log/haproxy_line.ts";
 import { listen } from "../net/listen.ts";
 import { Checker } from "./checks.ts";
 import { firstDelayMs } from "./core/health.ts";
+import { Fencing } from "./fencing.ts";
 import { Engine } from "./engine.ts";
 import { LogTargets } from "./log_targets.ts";
 import { parseOptions, USAGE, type Options } from "./options.ts";
@@ -49,6 +50,7 @@ const BUILT_IN: ConfigFile = {
 export interface RunningProxy {
   readonly engine: Engine;
   readonly checkers: Checker[];
+  readonly fencings: Fencing[];
   stop(): void;
 }
 
@@ -185,6 +187,17 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
     for (const f of engine.frontends) for (const b of f.binds) b.listener.close();
     return null;
   }
+  const fencings: Fencing[] = [];
+  for (const back of engine.backends.values())
+    if (back.byAuthority)
+      fencings.push(
+        new Fencing(
+          engine,
+          back,
+          checkers.filter((c) => c.server.backend === back),
+        ),
+      );
+  for (const f of fencings) f.start();
   // Only intervals of a second or more count for the spread (H2).
   const shortest = Math.min(...checkers.map((c) => c.server.config.interMs).filter((ms) => ms >= 1000));
   checkers.forEach((c, i) =>
@@ -193,7 +206,9 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
   return {
     engine,
     checkers,
+    fencings,
     stop() {
+      for (const f of fencings) f.stop();
       for (const c of checkers) c.stop();
       for (const f of engine.frontends) {
         for (const b of f.binds) b.listener.close();

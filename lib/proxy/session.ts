@@ -256,6 +256,7 @@ export class Session implements Timed {
     const back = this.back!;
     const failed = this.target!;
     const timedOut = this.timedConnect || error.code === "ETIMEDOUT";
+    const now = nowMs();
     this.dialing = null;
     this.server = null;
     failed.connectErrors++;
@@ -263,12 +264,13 @@ export class Session implements Timed {
     if (back.byAuthority) {
       // The master is gone: whoever is chosen next gets this session.
       this.release();
+      this.retried++;
       if (back.chosen !== failed) return this.dispatch(null);
-      if (timedOut || this.attemptsLeft > 0) {
-        this.attemptsLeft = Math.max(0, this.attemptsLeft - 1);
-        return this.hold();
-      }
-      return this.hold();
+      // Still the chosen one: tried again soon, until the authority changes its mind or the hold is over.
+      this.state = TURNAROUND;
+      if (now - this.acceptedMs > back.config.holdMs) return this.end(timedOut ? "sC" : "SC");
+      this.engine.timers.set(this, now + 50);
+      return;
     }
     if (this.attemptsLeft <= 0) return this.end(timedOut ? "sC" : "SC");
     this.attemptsLeft--;
@@ -433,6 +435,17 @@ export class Session implements Timed {
     }
     if (this.target !== null) this.target.serverAborts++;
     this.end("SD");
+  }
+
+  /** Goes to another server when one is chosen. Only what has sent nothing yet can (the RESP path is not taken here): false. */
+  move(): boolean {
+    if (this.state !== CONNECTING && this.state !== TURNAROUND) return false;
+    this.dialing?.cancel();
+    this.dialing = null;
+    this.server = null;
+    this.release();
+    this.dispatch(null);
+    return true;
   }
 
   /** Ends the session for a reason of ours: D server down, U server up, K administrator. */

@@ -58,7 +58,12 @@ export function drainQueues(server: Server): void {
 }
 
 export function shutSessions(server: Server, letter: "D" | "U" | "K"): number {
-  const all = [...server.sessions];
-  for (const s of all) s.kill(letter);
-  return all.length;
+  const count = server.sessions.size;
+  for (const s of server.sessions) s.kill(letter);
+  return count;
+}
+
+/** The server is no longer the master: its sessions go to the next one where they can (resp_path.ts), the others end. */
+export function moveSessions(server: Server): void {
+  for (const s of server.sessions) if (!s.move()) s.kill("D");
 }

@@ -1,0 +1,232 @@
+/**
+ * The authority at work for one backend: probes of its servers and watches of the Sentinels feed fleet/authority.ts, whose decision is
+ * carried out here: which server is used, which are fenced, which sessions end or wait. COLD.
+ *
+ *   ServerProbe x n --\                               /-> backend.chosen, held sessions released
+ *   hello channel -----> decide() on every change ----+-> server.fenced, state lines, sessions shut
+ *   SentinelWatch x m -/    and on a timer            \-> log
+ *
+ * The health checks keep their say: a server whose check fails after its role was read is not used. Events of Sentinels, closed links and
+ * hellos decide nothing; they start the asking (design 5).
+ */
+import { decide, DEFAULT_LIMITS, type Confirmed, type Decision, type FailoverHold, type ServerView } from "../fleet/authority.ts";
+import { failoverHold } from "../fleet/failover_hold.ts";
+import { sameAddress, type Address, type Hello } from "../fleet/hello.ts";
+import { passed } from "./core/status.ts";
+import type { Checker } from "./checks.ts";
+import type { Engine } from "./engine.ts";
+import { authOfCheck, ServerProbe } from "./server_probe.ts";
+import { SentinelWatch } from "./sentinel_watch.ts";
+import type { Backend, Server } from "./state.ts";
+import { nowMs, type Timed } from "./timers.ts";
+import { moveSessions, say, shutSessions, wentDown, wentUp } from "./transitions.ts";
+
+/** Without any event. */
+const TICK_MS = 250;
+/** At most this many Sentinels are asked: hellos can be forged. */
+const SENTINELS_MAX = 32;
+const SEVERITY = { notice: 5, warning: 4, alert: 1 } as const;
+
+export class Fencing implements Timed {
+  readonly backend: Backend;
+  private readonly engine: Engine;
+  private readonly probes: ServerProbe[];
+  private readonly checkers: Map<Server, Checker>;
+  private readonly watches: SentinelWatch[];
+  /** The master's name at the Sentinels; "" until a hello or the file has told it. */
+  private name: string;
+  private confirmed: Confirmed | null;
+  decision: Decision | null;
+  private failover: FailoverHold | null;
+  /** Set by an administrator. */
+  override: string | null;
+  private scheduled: boolean;
+  private stopped: boolean;
+  deadlineMs: number;
+  heapAt: number;
+
+  constructor(engine: Engine, backend: Backend, checkers: Checker[]) {
+    this.engine = engine;
+    this.backend = backend;
+    this.checkers = new Map(checkers.map((c) => [c.server, c]));
+    this.watches = [];
+    const config = backend.config;
+    this.name = config.sentinels[0]?.name ?? "";
+    this.confirmed = null;
+    this.decision = null;
+    this.failover = null;
+    this.override = null;
+    this.scheduled = false;
+    this.stopped = false;
+    this.deadlineMs = 0;
+    this.heapAt = -1;
+    const auth = authOfCheck(config.tcpCheck.flatMap((r) => (r.kind === "send" ? [r.data] : [])));
+    this.probes = backend.servers.map(
+      (s) =>
+        new ServerProbe(
+          s,
+          { pollMs: Math.max(50, Math.min(500, s.config.interMs)), silenceMs: Math.max(500, Math.min(3000, s.config.interMs)), auth },
+          () => this.soon(),
+          (hello) => this.heard(s, hello),
+        ),
+    );
+  }
+
+  start(): void {
+    for (const c of this.checkers.values()) c.onResult = () => this.soon();
+    for (const s of this.backend.config.sentinels) if (s.name === this.name) this.watch({ host: s.host, port: s.port }, "config", "");
+    for (const p of this.probes) p.start();
+    this.backend.holdingSinceMs = nowMs();
+    this.engine.timers.set(this, nowMs() + TICK_MS);
+  }
+  stop(): void {
+    this.stopped = true;
+    this.engine.timers.remove(this);
+    for (const p of this.probes) p.stop();
+    for (const w of this.watches) w.stop();
+  }
+
+  /** The masters' names and Sentinels, for `show` commands and tests. */
+  get sentinels(): readonly SentinelWatch[] {
+    return this.watches;
+  }
+
+  expire(): void {
+    this.run();
+    if (!this.stopped) this.engine.timers.set(this, nowMs() + TICK_MS);
+  }
+
+  /** Decides at the end of this turn, once for all that happens in it. */
+  private soon(): void {
+    if (this.scheduled || this.stopped) return;
+    this.scheduled = true;
+    queueMicrotask(() => {
+      this.scheduled = false;
+      if (!this.stopped) this.run();
+    });
+  }
+
+  // ---- Sentinels
+
+  /** A hello through server `s`: somebody claims to be a Sentinel of a master of that name. It is asked, no more. */
+  private heard(s: Server, hello: Hello): void {
+    const probe = this.probes.find((p) => p.server === s)!;
+    if (this.name === "") {
+      // The first hello names the set, if it is about one of our servers.
+      const about = { host: hello.masterHost, port: hello.masterPort };
+      const known = this.probes.some((p) => p.view(true).addresses.some((a) => sameAddress(a, about)) || follows(p, about));
+      if (!known && probe.info?.role !== "master") return;
+      this.name = hello.masterName;
+    }
+    if (hello.masterName !== this.name) return;
+    this.watch({ host: hello.host, port: hello.port }, "hello", hello.runId);
+  }
+
+  private watch(address: Address, source: "config" | "peer" | "hello", id: string): void {
+    const had = this.watches.find((w) => sameAddress(w.address, address) || (id !== "" && w.id === id));
+    if (had !== undefined || this.watches.length >= SENTINELS_MAX) return;
+    const w = new SentinelWatch(address, source, this.name, id === "" ? `${address.host}:${address.port}` : id, {
+      changed: () => this.soon(),
+      event: (from, channel, payload) => this.event(from, channel, payload),
+      // What a Sentinel of the file lists counts as if it were in the file; what one from a hello lists is hearsay like itself.
+      peer: (a, runId) => this.watch(a, source === "hello" ? "hello" : "peer", runId),
+    });
+    this.watches.push(w);
+    w.start();
+  }
+
+  private event(from: SentinelWatch, channel: string, payload: string): void {
+    this.failover = failoverHold(this.failover, from.id, this.name, channel, payload, nowMs());
+    if (/^[+-](failover|try|selected|promoted|switch|elected|new-epoch|odown|slave-reconf|config-update)/.test(channel)) this.hurry(3000);
+    this.soon();
+  }
+  private hurry(ms: number): void {
+    for (const w of this.watches) w.hurry(ms);
+    for (const p of this.probes) p.poll();
+  }
+
+  // ---- decisions
+
+  /** Its check has nothing against it: passed last time, or failed before the role that is looked at now was told. */
+  private checkAllows(p: ServerProbe): boolean {
+    const checker = this.checkers.get(p.server);
+    if (checker === undefined) return true;
+    const last = p.server.health.last;
+    if (last === null) return false;
+    if (passed(last.status)) return true;
+    if (checker.lastStartMs < p.masterSinceMs) return true;
+    // Role checks fail on replicas, and that is no reason to call them unreachable.
+    return p.info?.role === "replica" && last.status === "L7RSP";
+  }
+
+  private run(): void {
+    const views: ServerView[] = this.probes.map((p) => p.view(this.checkAllows(p)));
+    const before = this.decision;
+    const decision = decide({
+      nowMs: nowMs(),
+      masterName: this.name,
+      sentinels: this.watches.map((w) => w.view()),
+      servers: views,
+      confirmed: this.confirmed,
+      policy: this.backend.config.partition,
+      hints: { failover: this.failover, override: this.override },
+      limits: DEFAULT_LIMITS,
+      previous: before,
+    });
+    this.decision = decision;
+    this.confirmed = decision.confirmed;
+    for (const line of decision.log) say(this.engine, this.backend, SEVERITY[line.level], `backend ${this.backend.name}: ${line.text}`);
+    this.carryOut(decision);
+    // A promotion is being waited for: the Sentinels' next word matters now.
+    if (decision.action === "hold" && views.some((v) => v.reachable && v.role === "master")) for (const w of this.watches) w.hurry(500);
+  }
+
+  private carryOut(d: Decision): void {
+    const { backend } = this;
+    const chosen = d.serverId === null ? null : (backend.servers.find((s) => s.name === d.serverId) ?? null);
+    const was = backend.chosen;
+    // First nobody gets anything new; then the others are cleared; then the chosen one is let in.
+    if (was !== chosen) backend.chosen = null;
+    for (const s of backend.servers) {
+      const fence = d.fenced.find((f) => f.serverId === s.name)?.reason ?? null;
+      this.setFence(s, fence);
+      if (s === chosen || s.sessions.size === 0) continue;
+      const probe = this.probes.find((p) => p.server === s)!;
+      const replica = probe.reachable && probe.info?.role === "replica";
+      if (chosen !== null || fence !== null || replica) moveSessions(s);
+    }
+    if (chosen === null) {
+      if (backend.holdingSinceMs === 0) backend.holdingSinceMs = nowMs();
+      return;
+    }
+    backend.holdingSinceMs = 0;
+    if (was !== chosen) {
+      backend.chosen = chosen;
+      this.bringUp(chosen, d);
+      for (const s of [...backend.held]) s.dispatch(null);
+    }
+  }
+
+  /** The master need not wait for `rise` checks: its own word and the Sentinels' are better. The next check still has its say. */
+  private bringUp(s: Server, d: Decision): void {
+    const checker = this.checkers.get(s);
+    if (checker === undefined || s.isUp) return;
+    s.health.counter = s.config.rise + s.config.fall - 1;
+    wentUp(this.engine, s, `, reason: ${d.by === "majority" ? `master by the word of ${d.votes}/${d.known} Sentinels` : "master"}`);
+    checker.hurry();
+  }
+
+  private setFence(s: Server, reason: string | null): void {
+    if (s.fenced === reason) return;
+    const wasUp = s.isUp;
+    s.fenced = reason;
+    const isUp = s.isUp;
+    if (wasUp && !isUp) wentDown(this.engine, s, ` (fenced, ${reason})`);
+    else if (!wasUp && isUp) wentUp(this.engine, s, " (no longer fenced)");
+    if (reason !== null) shutSessions(s, "D");
+  }
+}
+
+function follows(p: ServerProbe, master: Address): boolean {
+  return p.info !== null && p.info.role === "replica" && p.info.masterHost === master.host && p.info.masterPort === master.port;
+}
