@@ -203,7 +203,8 @@ export class Fencing implements Timed {
     if (was !== chosen) {
       backend.chosen = chosen;
       this.bringUp(chosen, d);
-      for (const s of [...backend.held]) s.dispatch(null);
+      // A copy: whoever has to wait again is put back into the set.
+      for (const s of Array.from(backend.held)) s.dispatch(null);
     }
   }
 
