@@ -14,6 +14,17 @@ switch (invocation.mode) {
   case "help":
     await (await import("./lib/cli/help.ts")).printHelp(invocation);
     break;
+  case "sentinel":
+    await (await import("./lib/sentinel/main.ts")).runSentinel(invocation);
+    break;
+  case "proxy": {
+    const { version } = await import("./lib/cli/version.ts");
+    process.exit(await (await import("./lib/proxy/main.ts")).runProxy([...invocation.args], version));
+    break;
+  }
+  case "stack":
+    process.exit(await (await import("./lib/stack/main.ts")).runStack(invocation.args, process.execPath));
+    break;
   default:
     console.error(`redisha: --${invocation.mode} is not part of this build`);
     process.exitCode = 2;

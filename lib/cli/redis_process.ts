@@ -17,7 +17,7 @@ import { isatty } from "node:tty";
 import { expandTemplate } from "../config/checks.ts";
 import { readRedisArguments } from "../config/command_line.ts";
 import { Config } from "../config/config.ts";
-import { type ConfigFailure, fatalConfigText, type LineHandlers, readRedisConf } from "../config/redis_conf.ts";
+import { type ConfigFailure, fatalConfigText, type LineFailure, type LineHandlers, readRedisConf } from "../config/redis_conf.ts";
 import { REDIS_VERSION } from "../config/version.ts";
 import { createLog, type Log } from "../log/log.ts";
 import type { RedisLevel } from "../log/redis_line.ts";
@@ -40,6 +40,8 @@ export interface BeginOptions {
   handlers?: (config: Config) => LineHandlers;
   /** Looks at the whole configuration after it was read (Sentinel: monitor before the rest); a failure ends the start like a bad line. */
   check?: (config: Config) => ConfigFailure | Promise<ConfigFailure | null> | null;
+  /** Words the hints of a refused line better than the table can. */
+  hint?: (failure: LineFailure) => LineFailure;
   /** What the crash report shows besides the stack: INFO, the client list. */
   sections?: () => ReportSection[];
 }
@@ -66,10 +68,12 @@ export async function beginRedis(invocation: Invocation, options: BeginOptions =
   if (args.stdin) log.notice("Reading config from stdin");
   const stdin = args.stdin ? readFileSync(0, "latin1") : null;
   const source = { file: config.file, stdin, options: args.options };
-  const failed = readRedisConf(config, source, options.handlers?.(config)) ?? (await options.check?.(config)) ?? null;
-  if (failed !== null) endForConfig(failed, log, parent?.failed);
+  const refused = readRedisConf(config, source, options.handlers?.(config));
+  if (refused !== null) endForConfig(refused, log, options.hint, parent?.failed);
   config.watch("loglevel", (c) => void (log.target.level = c.choice("loglevel")));
   log.target.file = config.text("logfile");
+  const failed = (await options.check?.(config)) ?? null;
+  if (failed !== null) endForConfig(failed, log, options.hint, parent?.failed);
   if (config.bool("syslog-enabled")) {
     const send = openSyslog(config.text("syslog-ident"), config.choice("syslog-facility"));
     log.also((level, text) => send(SYSLOG_SEVERITY[level], text));
@@ -92,11 +96,12 @@ function refuseTestOptions(args: readonly string[]): void {
   process.exit(1);
 }
 
-function endForConfig(failed: ConfigFailure, log: Log, tell: ((text: string) => void) | undefined): never {
-  const text = failed.kind === "open" ? failed.text : fatalConfigText(failed.failure).trimEnd();
+/** Redis prints a refused line to standard error, and logs what is wrong with the file as a whole; we do both with the latter. */
+function endForConfig(failed: ConfigFailure, log: Log, hint: BeginOptions["hint"], tell: ((text: string) => void) | undefined): never {
   if (failed.kind === "open") log.warning(failed.text);
-  process.stderr.write(failed.kind === "open" ? `${text}\n` : fatalConfigText(failed.failure));
-  tell?.(text);
+  const text = failed.kind === "open" ? `${failed.text}\n` : fatalConfigText(hint?.(failed.failure) ?? failed.failure);
+  process.stderr.write(text);
+  tell?.(text.trimEnd());
   process.exit(1);
 }
 
@@ -209,10 +214,15 @@ export class RedisProcess {
     process.exit(1);
   }
 
-  /** Ends the process; the pid file goes, with Redis' log line. */
-  end(code: number): never {
+  /** Part of an orderly end: the pid file goes, with Redis' log line. */
+  removePidFile(): void {
     if (this.pidFileWritten) this.log.notice("Removing the pid file.");
     this.dropPidFile();
+  }
+
+  /** Ends the process, and the pid file with it. */
+  end(code: number): never {
+    this.removePidFile();
     process.exit(code);
   }
 

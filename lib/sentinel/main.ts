@@ -3,19 +3,19 @@
  *
  *   arguments, file --lib/config--> Config + `sentinel` lines --SentinelEngine.create--> Driver + SentinelServer, until SHUTDOWN or a signal
  */
-import { accessSync, constants, unlinkSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { lookup } from "node:dns/promises";
 import { randomBytes } from "node:crypto";
-import { resolve } from "node:path";
-import { readRedisArguments } from "../config/command_line.ts";
-import { Config } from "../config/config.ts";
-import { REDIS_VERSION, fatalConfigText, readRedisConf, type ConfigFailure, type LineFailure } from "../config/redis_conf.ts";
+import type { Invocation } from "../cli/mode.ts";
+import { beginRedis, type RedisProcess } from "../cli/redis_process.ts";
+import type { Config } from "../config/config.ts";
+import type { LineFailure } from "../config/redis_conf.ts";
 import { checkSentinelStatement, hostNames, sentinelHint } from "../config/sentinel_conf.ts";
-import { createLog, type Log } from "../log/log.ts";
 import { strerror } from "../bytes/errno.ts";
 import { SentinelEngine } from "./core/engine.ts";
 import type { DirectiveError } from "./core/directives.ts";
 import { Driver } from "./driver.ts";
+import { infoText } from "./info.ts";
 import { ScriptQueue } from "./scripts.ts";
 import { SentinelServer } from "./server.ts";
 import { StateFile } from "./state_file.ts";
@@ -27,55 +27,6 @@ interface SentinelLine {
   words: string[];
   line: number;
   text: string;
-}
-
-/** What the start needs, read and checked; a failure has been told and its exit code is given. */
-export interface Loaded {
-  config: Config;
-  lines: SentinelLine[];
-  path: string;
-  log: Log;
-}
-
-/** Reads arguments (those behind the program's name) and file. Says on stderr or in the log why it cannot, and gives the exit code. */
-export function loadSentinel(args: readonly string[], stdin: string | null = null): Loaded | number {
-  const given = readRedisArguments(args);
-  const path = given.file === null ? null : resolve(given.file);
-  const log = createLog({ file: "", level: "notice", role: "X", pid: process.pid });
-  const config = new Config({ sentinel: true, warn: (text) => log.warning(text) });
-  config.file = path;
-  const lines: SentinelLine[] = [];
-  const failure = readRedisConf(
-    config,
-    { file: given.file, stdin, options: given.options },
-    {
-      sentinel: (words, line, text) => {
-        const error = checkSentinelStatement(words);
-        if (error === null) lines.push({ words: [...words], line, text });
-        return error;
-      },
-    },
-  );
-  if (failure !== null) return refuse(failure, log);
-  log.target.file = config.text("logfile");
-  log.target.level = config.choice("loglevel");
-  if (path === null) {
-    log.warning("Sentinel needs config file on disk to save state. Exiting...");
-    return 1;
-  }
-  try {
-    accessSync(path, constants.W_OK);
-  } catch (error) {
-    log.warning(`Sentinel config file ${path} is not writable: ${strerror(error)}. Exiting...`);
-    return 1;
-  }
-  return { config, lines, path, log };
-}
-
-function refuse(failure: ConfigFailure, log: Log): number {
-  if (failure.kind === "open") log.warning(failure.text);
-  else process.stderr.write(fatalConfigText(withHint(failure.failure)));
-  return 1;
 }
 
 /** Our word on how the refused statement is written. */
@@ -110,11 +61,57 @@ async function resolveNames(names: string[]): Promise<Record<string, string>> {
   return found;
 }
 
-/** Runs a Sentinel; the promise holds the exit code of a start that failed and stays open while it runs. `ready` is called once it listens. */
-export async function runSentinel(loaded: Loaded, ready: () => void = () => {}): Promise<number> {
-  const { config, lines, path, log } = loaded;
-  const directives = lines.map((l) => l.words);
+/** Runs a Sentinel until SHUTDOWN or a signal ends the process; does not come back when the start fails. */
+export async function runSentinel(invocation: Invocation): Promise<void> {
+  const lines: SentinelLine[] = [];
   const warnings: DirectiveError[] = [];
+  let engine: SentinelEngine | null = null;
+  let server: SentinelServer | null = null;
+  const host = await beginRedis(invocation, {
+    handlers: () => ({
+      sentinel: (words, line, text) => {
+        const error = checkSentinelStatement(words);
+        if (error === null) lines.push({ words: [...words], line, text });
+        return error;
+      },
+    }),
+    hint: withHint,
+    check: async (config) => {
+      const problem = checkFile(config.file);
+      if (problem !== null) return { kind: "open", text: problem };
+      const made = await makeEngine(config, lines, warnings);
+      if (!("text" in made)) {
+        engine = made;
+        return null;
+      }
+      const { text, line } = lines[made.index];
+      return { kind: "line", failure: { line, text, reason: made.text, hints: [`${config.file}, line ${line}`] } };
+    },
+    sections: () => (server === null ? [] : [{ title: "INFO OUTPUT", text: infoText(server, []) }]),
+  });
+  const { config, log } = host;
+  for (const w of warnings) log.warning(`${config.file}, line ${lines[w.index].line}: ${w.text}`);
+  server = assemble(host, engine!);
+  const failed = server.start();
+  if (failed !== null) host.fail(failed);
+  host.ready();
+  server.options.driver!.start();
+}
+
+/** A Sentinel keeps its state in its file: null when it can. Redis sentinel.c: sentinelCheckConfigFile. */
+function checkFile(path: string | null): string | null {
+  if (path === null) return "Sentinel needs config file on disk to save state. Exiting...";
+  try {
+    accessSync(path, constants.W_OK);
+    return null;
+  } catch (error) {
+    return `Sentinel config file ${path} is not writable: ${strerror(error)}. Exiting...`;
+  }
+}
+
+/** The engine with its masters, or the statement that cannot be and why. */
+async function makeEngine(config: Config, lines: SentinelLine[], warnings: DirectiveError[]): Promise<SentinelEngine | DirectiveError> {
+  const directives = lines.map((l) => l.words);
   const boot = {
     directives,
     freshId: randomBytes(20).toString("hex"),
@@ -124,31 +121,12 @@ export async function runSentinel(loaded: Loaded, ready: () => void = () => {}):
     canExecute,
     resolved: await resolveNames(hostNames(directives)),
   };
-  const engine = SentinelEngine.create(boot, Driver.nowMs(), warnings);
-  if ("text" in engine) {
-    const { text, line } = lines[engine.index];
-    process.stderr.write(fatalConfigText(withHint({ line, text, reason: engine.text, hints: [`${path}, line ${line}`] })));
-    return 1;
-  }
-  log.notice("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
-  log.notice(`Redis version=${REDIS_VERSION}, bits=64, commit=00000000, modified=0, pid=${process.pid}, just started`);
-  log.notice("Configuration loaded");
-  for (const w of warnings) log.warning(`${path}, line ${lines[w.index].line}: ${w.text}`);
-  const server = assemble(loaded, engine, path);
-  const failed = server.start();
-  if (failed !== null) {
-    log.warning(failed);
-    return 1;
-  }
-  log.notice(`Running mode=sentinel, port=${config.number("port")}.`);
-  ready();
-  server.options.driver!.start();
-  return new Promise(() => {});
+  return SentinelEngine.create(boot, Driver.nowMs(), warnings);
 }
 
-function assemble(loaded: Loaded, engine: SentinelEngine, path: string): SentinelServer {
-  const { config, log } = loaded;
-  const file = new StateFile(path, config, log);
+function assemble(host: RedisProcess, engine: SentinelEngine): SentinelServer {
+  const { config, log } = host;
+  const file = new StateFile(config.file!, config, log);
   let server: SentinelServer;
   const scripts = new ScriptQueue({
     emit: (level, type, payload) => {
@@ -171,25 +149,15 @@ function assemble(loaded: Loaded, engine: SentinelEngine, path: string): Sentine
       log.target.level = level;
     },
   });
-  const shutdown = (why: "command" | "SIGTERM" | "SIGINT"): void => {
-    log.warning(why === "command" ? "User requested shutdown..." : `Received ${why} scheduling shutdown...`);
-    if (why !== "command") log.warning("User requested shutdown...");
-    const pidfile = config.text("pidfile");
-    if (pidfile !== "") {
-      log.notice("Removing the pid file.");
-      try {
-        unlinkSync(pidfile);
-      } catch {
-        // was never written, or is gone
-      }
-    }
+  const shutdown = (): void => {
+    log.warning("User requested shutdown...");
+    host.removePidFile();
     driver.stop();
     server.stop();
     log.warning("Sentinel is now ready to exit, bye bye...");
-    process.exit(0);
+    host.end(0);
   };
   server = new SentinelServer({ config, log, driver, engine, scripts, shutdown });
-  process.on("SIGTERM", () => shutdown("SIGTERM"));
-  process.on("SIGINT", () => shutdown("SIGINT"));
+  host.onShutdown(shutdown);
   return server;
 }

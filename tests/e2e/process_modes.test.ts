@@ -1,0 +1,150 @@
+/**
+ * The compiled file as init scripts and people start it: the article's init script, links with the originals' names, --version, --help,
+ * starts that fail.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cli, freePort, redisha, tempDir, until } from "../support/programs.ts";
+
+let dir = "";
+beforeAll(() => void (dir = tempDir()));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+async function run(...command: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const p = Bun.spawn(command, { cwd: dir, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const [out, err] = await Promise.all([p.stdout.text(), p.stderr.text()]);
+  await p.exited;
+  return { code: p.exitCode, out, err };
+}
+const alive = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+
+/** The article's script; EXEC and the folders are what a user changes. */
+function articleScript(name: string, folder: string, exec: string): string {
+  const text = `#!/bin/bash
+NAME=\`basename \${0}\`
+EXEC=${exec}
+PIDFILE="${folder}/run/\${NAME}.pid"
+CONF="${folder}/etc/\${NAME}.conf"
+
+PID=\`cat $PIDFILE 2> /dev/null\`
+case "$1" in
+     start)
+         echo "Starting $NAME ..."
+         touch $PIDFILE
+         exec $EXEC $CONF --sentinel --pidfile $PIDFILE
+         ;;
+     stop)
+         echo "Stopping $NAME PID: $PID ..."
+         kill $PID
+         ;;
+     restart)
+         echo "Restarting $NAME ..."
+         $0 stop
+         sleep 2
+         $0 start
+         ;;
+     *)
+         echo "Usage $0 {start|stop|restart}"
+         ;;
+esac
+`;
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+test("the article's init script: start, restart, stop; its configuration with its two slips", async () => {
+  const folder = join(dir, "article");
+  for (const sub of ["run", "etc", "log", "data"]) mkdirSync(join(folder, sub), { recursive: true });
+  const port = freePort();
+  const conf = join(folder, "etc/sentinel_26379.conf");
+  writeFileSync(
+    conf,
+    `port ${port}\ndaemonize yes\npidfile "${folder}/run/other.pid"\nlogfile "${folder}/log/s.log"\ndir ${folder}/data\n` +
+      "sentinel monitor master01 localhost 1 1\n#sentinel auth-pass myredis mypass\nsentinel down-after-milliseconds master01 3000\n" +
+      "sentinel failover-timeout master01 6000\nsentinel parallel-syncs master01 6379 1\n",
+  );
+  const script = articleScript("sentinel_26379", folder, redisha);
+  const pidFile = join(folder, "run/sentinel_26379.pid");
+  const started = await run(script, "start");
+  expect([started.code, started.out, started.err]).toEqual([0, "Starting sentinel_26379 ...\n", ""]);
+  const pid = Number(readFileSync(pidFile, "latin1"));
+  try {
+    expect(alive(pid)).toBe(true);
+    expect(await cli(port, "ping")).toBe("PONG");
+    expect(readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0")[0]).toBe(`${redisha} *:${port} [sentinel]`);
+    const log = readFileSync(join(folder, "log/s.log"), "latin1");
+    expect(log).toContain(`${pid}:X `);
+    expect(log).toContain("sentinel parallel-syncs master01 1");
+    // Rewritten: the comment and the order stay, the state is added.
+    const text = await until("the file's rewriting", () => {
+      const now = readFileSync(conf, "latin1");
+      return now.includes("sentinel myid ") ? now : "";
+    });
+    expect(text).toContain("#sentinel auth-pass myredis mypass\n");
+    expect(text.indexOf("sentinel monitor master01")).toBeLessThan(text.indexOf("#sentinel auth-pass"));
+    expect(text).toMatch(/^sentinel monitor master01 127\.0\.0\.1 1 1$/m);
+
+    const again = await run(script, "restart");
+    expect(again.code).toBe(0);
+    await until("the first one's end", () => !alive(pid));
+    const next = Number(readFileSync(pidFile, "latin1"));
+    expect(next).not.toBe(pid);
+    expect(await cli(port, "ping")).toBe("PONG");
+    expect((await run(script, "stop")).code).toBe(0);
+    await until("the second one's end", () => !alive(next));
+    expect(existsSync(pidFile)).toBe(false);
+  } finally {
+    const last = existsSync(pidFile) ? Number(readFileSync(pidFile, "latin1")) : 0;
+    if (last > 0 && alive(last)) process.kill(last, "SIGKILL");
+  }
+}, 20000);
+
+test("a Sentinel without a file, or with one it cannot write, says so and exits 1", async () => {
+  const none = await run(redisha, "--sentinel");
+  expect(none.code).toBe(1);
+  expect(none.err).toContain("Sentinel needs config file on disk to save state. Exiting...");
+  const bad = join(dir, "bad.conf");
+  writeFileSync(bad, `port ${freePort()}\nsentinel monitor m 127.0.0.1 1 0\n`);
+  const refused = await run(redisha, bad, "--sentinel");
+  expect(refused.code).toBe(1);
+  expect(refused.err).toContain(">>> 'sentinel monitor m 127.0.0.1 1 0'\nQuorum must be 1 or greater.\n");
+});
+
+test("links named as the originals behave as them", async () => {
+  for (const name of ["redis-server", "redis-sentinel", "haproxy"]) {
+    if (!existsSync(join(dir, name))) symlinkSync(redisha, join(dir, name));
+  }
+  expect((await run(join(dir, "redis-server"), "--version")).out).toMatch(/^Redis server v=7\.2\.4 sha=/);
+  expect((await run(join(dir, "redis-sentinel"), "-v")).out).toMatch(/^Redis server v=7\.2\.4 sha=/);
+  const help = await run(join(dir, "redis-server"), "-h");
+  expect([help.code, help.out]).toEqual([1, ""]);
+  expect(help.err).toStartWith("Usage: ./redis-server [/path/to/redis.conf] [options] [-]\n");
+  expect((await run(join(dir, "haproxy"), "-v")).out).toStartWith("HAProxy version 2.6.12");
+  expect((await run(join(dir, "redis-sentinel"))).err).toContain("Sentinel needs config file on disk");
+});
+
+test("--help and --version of redisha itself", async () => {
+  const version = await run(redisha, "--version");
+  expect([version.code, version.err]).toEqual([0, ""]);
+  expect(version.out).toMatch(/^redisha \d+\.\d+\.\d+ \(/);
+  const help = await run(redisha, "--help");
+  expect(help.code).toBe(0);
+  expect(help.out).toContain("--proxy");
+});
+
+test("modes that are reserved say so", async () => {
+  for (const mode of ["--cli", "--status", "--check", "--doctor"]) {
+    const ended = await run(redisha, mode);
+    expect([mode, ended.code]).toEqual([mode, 2]);
+    expect(ended.err).toContain(mode);
+  }
+});
+
+test("what Bun would read from the environment or the folder changes nothing", async () => {
+  writeFileSync(join(dir, "bunfig.toml"), "preload = ['./none.ts']\n");
+  writeFileSync(join(dir, ".env"), "NOTIFY_SOCKET=/nowhere\n");
+  expect((await run(redisha, "--version")).code).toBe(0);
+});
