@@ -239,18 +239,20 @@ function fillBig(ref: number, big: BigHash): boolean {
 // ----------------------------------------------------------------------------------------------------------------------- visits
 
 /**
- * Walks all fields of a hash that is not changed meanwhile: `begin(ref)`, then `next()` until false; the field is b[start, end), and `value()`
- * points got* at its value. Reused by its owner; one walk at a time.
+ * A field at hand, b[start, end), and a walk over all fields of a hash that is not changed meanwhile: `begin(ref)`, then `next()` until
+ * false; `value()` points got* at the field's value. Reused by its owner; one walk at a time. `place` names the field within its hash.
  */
 export class HashCursor {
   b: Buffer;
   start: number;
   end: number;
+  /** Position in the listpack, or the element's ref. */
+  place: number;
+  private ref: number;
   private big: BigHash | null;
   /** Where a listpack lies; its next field, or the next position in the tables of a big hash. */
   private segment: Buffer;
   private p: number;
-  /** Position of the value in the listpack, or the element's ref. */
   private valueAt: number;
   private readonly list: RefList;
   private index: number;
@@ -261,6 +263,8 @@ export class HashCursor {
     this.b = this.text;
     this.start = 0;
     this.end = 0;
+    this.place = 0;
+    this.ref = 0;
     this.big = null;
     this.segment = this.text;
     this.p = -1;
@@ -270,26 +274,49 @@ export class HashCursor {
   }
 
   begin(ref: number): void {
+    this.ref = ref;
     this.list.clear();
     this.index = 0;
-    this.big = null;
     if (encodingOf(ref) === HASHTABLE) {
       this.big = bigHashOf(ref);
       this.p = 0;
       return;
     }
+    this.big = null;
     this.segment = m8[ref >>> 23];
     this.p = lpFirst(this.segment, valueStart(ref, KEY_HEADER));
   }
 
   next(): boolean {
-    return this.big === null ? this.nextPacked() : this.nextBig(this.big);
+    if (this.big === null) {
+      if (this.p < 0) return false;
+      this.at(this.p);
+      const after = lpSkip(this.segment, this.valueAt);
+      this.p = this.segment[after] === 0xff ? -1 : after;
+      return true;
+    }
+    const list = this.list;
+    while (this.index === list.count) {
+      if (this.p < 0) return false;
+      list.clear();
+      this.index = 0;
+      this.p = this.big.dict.walk(this.p, 128, list);
+    }
+    this.at(list.refs[this.index++]);
+    return true;
   }
 
-  private nextPacked(): boolean {
-    if (this.p < 0) return false;
+  /** Puts the field at this place of the hash (begin was called) at hand. */
+  at(place: number): void {
+    this.place = place;
+    if (this.big !== null) {
+      this.b = m8[place >>> 23];
+      this.start = keyStart(place, ELEMENT_HEADER);
+      this.end = this.start + keyLength(place, ELEMENT_HEADER);
+      return;
+    }
     const b = this.segment;
-    this.valueAt = lpRead(b, this.p);
+    this.valueAt = lpRead(b, place);
     if (elIsInt) {
       this.b = this.text;
       this.start = 0;
@@ -299,53 +326,20 @@ export class HashCursor {
       this.start = elStart;
       this.end = elEnd;
     }
-    const after = lpSkip(b, this.valueAt);
-    this.p = b[after] === 0xff ? -1 : after;
-    return true;
   }
 
-  private nextBig(big: BigHash): boolean {
-    const list = this.list;
-    while (this.index === list.count) {
-      if (this.p < 0) return false;
-      list.clear();
-      this.index = 0;
-      this.p = big.dict.walk(this.p, 128, list);
-    }
-    const ref = list.refs[this.index++];
-    this.at(ref);
-    return true;
-  }
-
-  /** Points the cursor at an element of a big hash: scans and random picks use it too. */
-  at(ref: number): void {
-    this.valueAt = ref;
-    this.b = m8[ref >>> 23];
-    this.start = keyStart(ref, ELEMENT_HEADER);
-    this.end = this.start + keyLength(ref, ELEMENT_HEADER);
-  }
-
-  /** Points got* at the value of the field. */
+  /** Points got* at the value of the field at hand. */
   value(): void {
     if (this.big === null) gotElement(this.segment, this.valueAt);
     else {
-      readValue(this.valueAt);
+      readValue(this.place);
       gotBig();
     }
   }
 
-  /** Goes to the field with this number in the listpack's order (small hashes only). */
-  seek(ref: number, index: number): void {
-    this.begin(ref);
-    this.p = lpSeek(this.segment, valueStart(ref, KEY_HEADER), index * 2);
-    this.nextPacked();
-  }
-
-  /** Goes to a field picked fairly from a hash that is not empty. */
-  random(ref: number): void {
-    if (encodingOf(ref) === HASHTABLE) {
-      this.big = bigHashOf(ref);
-      this.at(this.big.dict.randomRef());
-    } else this.seek(ref, randomBelow(hashLength(ref)));
+  /** Puts a field picked fairly at hand; the hash (begin was called) is not empty. */
+  random(): void {
+    if (this.big !== null) this.at(this.big.dict.randomRef());
+    else this.at(lpSeek(this.segment, valueStart(this.ref, KEY_HEADER), randomBelow(hashLength(this.ref)) * 2));
   }
 }

@@ -41,7 +41,7 @@ const SHRINK_SHIFT = 2;
 /** Up to here a value is that of an emptied collection, which is about to go: it stays where it is. */
 const EMPTY_BYTES = 8;
 
-/** Entries of no key. Their blocks are the caller's: storeLoose in the commands' hands, or freeLoose. */
+/** Entries of no key. Their blocks are the caller's: giveLoose moves the value to a key, freeLoose drops it. */
 export const loose: Owner = {
   resizeValue(ref: number, length: number, reserve = 0): number {
     const head = valueStart(ref, KEY_HEADER) - baseOf(ref);
@@ -99,7 +99,8 @@ export function becomeBig(owner: Owner, ref: number, encoding: number, object: B
   return to;
 }
 
-/** Copies the value of one entry over that of another, which has the same length. */
-export function copyValue(from: number, to: number): void {
+/** Moves the value of an entry without key into another entry, which has its type, encoding and length; the first one is freed. */
+export function giveLoose(from: number, to: number): void {
   copyBlock(from, valueStart(from, KEY_HEADER) - baseOf(from), to, valueStart(to, KEY_HEADER) - baseOf(to), valueLength(from));
+  free(from);
 }

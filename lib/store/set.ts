@@ -60,7 +60,7 @@ import {
   lpSeek,
   lpSkip,
 } from "./packed/listpack.ts";
-import { lpAppend, lpDelete, lpNew, lpPrepare, lpPrepareInt64 } from "./packed/listpack_edit.ts";
+import { lpAppend, lpDelete, lpDeleteMany, lpNew, lpPrepare, lpPrepareInt64 } from "./packed/listpack_edit.ts";
 import { type Owner, PACKED_MAX, becomeBig, grow, newLoose, shrink } from "./room.ts";
 import { hashBytes, randomBelow } from "./seed.ts";
 import { isInt64Text } from "../bytes/number.ts";
@@ -292,6 +292,24 @@ function removeAt(owner: Owner, ref: number, place: number): number {
   const b = m8[ref >>> 23];
   const at = valueStart(ref, KEY_HEADER);
   return shrink(owner, ref, encoding === INTSET ? intsetRemove(b, at, place) : lpDelete(b, at, place));
+}
+
+/** Removes the members at these places (SetCursor.place; of packed sets in ascending order). As setRemove. */
+export function setRemovePlaces(owner: Owner, ref: number, places: RefList): number {
+  const { refs, count } = places;
+  setChanged = count > 0 ? 1 : 0;
+  const encoding = encodingOf(ref);
+  if (encoding === HASHTABLE) {
+    const big = bigSetOf(ref);
+    for (let i = 0; i < count; i++) big.removeRef(refs[i]);
+    return ref;
+  }
+  const b = m8[ref >>> 23];
+  const at = valueStart(ref, KEY_HEADER);
+  if (encoding === LISTPACK) return shrink(owner, ref, lpDeleteMany(b, at, refs, count));
+  let bytes = valueLength(ref);
+  for (let i = count - 1; i >= 0; i--) bytes = intsetRemove(b, at, refs[i]);
+  return shrink(owner, ref, bytes);
 }
 
 // ----------------------------------------------------------------------------------------------------------------------- visits

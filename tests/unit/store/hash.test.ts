@@ -191,8 +191,9 @@ test("a large hash: every field is found, walked once, and picked with the same 
   expect(hashLength(ref)).toBe(n / 100);
   const counts = new Map<string, number>();
   const draws = 40_000;
+  cursor.begin(ref);
   for (let i = 0; i < draws; i++) {
-    cursor.random(ref);
+    cursor.random();
     const field = cursor.b.toString("latin1", cursor.start, cursor.end);
     counts.set(field, (counts.get(field) ?? 0) + 1);
   }
