@@ -19,6 +19,8 @@ export interface LinkOptions {
   connected?(link: Link): void;
   /** Pub/Sub messages of RESP2 (arrays after SUBSCRIBE) and RESP3 pushes. */
   message?(link: Link, items: Reply[]): void;
+  /** A reply that no command waits for: a subscription refused, a greeting with an error. Without it such replies are dropped. */
+  unasked?(link: Link, reply: Reply): void;
   /** Gone or never came; `error` null when the peer closed or close() was called. Called exactly once. Pending callbacks get null first. */
   closed?(link: Link, error: Error | null): void;
 }
@@ -148,7 +150,7 @@ export class Link {
           this.head = 0;
         }
         f(reply);
-      }
+      } else this.options.unasked?.(this, reply);
     }
   }
   onClose(error: Error | null): void {

@@ -12,6 +12,7 @@ import { strerror } from "../bytes/errno.ts";
 import type { Log } from "../log/log.ts";
 import type { RedisLevel } from "../log/redis_line.ts";
 import { Link } from "../link/link.ts";
+import { ReplyError } from "../resp/reply.ts";
 import { HELLO_CHANNEL, type Action, type Answer, type ClientId, type Event, type LinkId } from "./core/types.ts";
 import type { SentinelEngine } from "./core/engine.ts";
 import type { ScriptQueue } from "./scripts.ts";
@@ -145,13 +146,20 @@ export class Driver {
       ...(tls === null ? {} : { tls }),
       connected: (l) => this.feed({ kind: "linkUp", link: id, localIp: l.conn.localAddress }),
       message: (_l, items) => this.feed({ kind: "message", link: id, items }),
-      closed: (_l, error) => {
-        if (!this.links.delete(id)) return;
-        const refused = (error as { code?: string } | null)?.code === "ECONNREFUSED";
-        this.feed({ kind: "linkDown", link: id, reason: error === null ? "Server closed the connection" : strerror(error), refused });
+      closed: (_l, error) => this.lost(id, error === null ? "Server closed the connection" : strerror(error), error),
+      // A subscription that is refused (no password, no right) leaves a connection of no use, as in the original.
+      unasked: (l, reply) => {
+        if (!(reply instanceof ReplyError)) return;
+        this.lost(id, reply.text, null);
+        l.close();
       },
     });
     this.links.set(id, { link, pubsub: a.channel === "pubsub" });
+  }
+
+  private lost(id: LinkId, reason: string, error: Error | null): void {
+    if (!this.links.delete(id)) return;
+    this.feed({ kind: "linkDown", link: id, reason, refused: (error as { code?: string } | null)?.code === "ECONNREFUSED" });
   }
 
   private send(id: LinkId, args: string[]): void {

@@ -1,7 +1,7 @@
 /** INFO of a Sentinel: sections server, clients, cpu, stats, sentinel; others are ignored. COLD. Redis sentinel.c: sentinelInfoCommand. */
 import { Driver } from "./driver.ts";
 import { infoSection } from "./core/view.ts";
-import { REDIS_VERSION } from "../config/redis_conf.ts";
+import { REDIS_VERSION } from "../config/version.ts";
 import type { SentinelServer } from "./server.ts";
 
 const SECTIONS = ["server", "clients", "cpu", "stats", "sentinel"];
@@ -21,9 +21,9 @@ function lines(title: string, fields: Record<string, string | number>): string {
 }
 
 function section(server: SentinelServer, name: string): string {
-  const { options, stats, dispatcher } = server;
+  const { options, service } = server;
   const { config, engine, scripts } = options;
-  const uptime = Math.floor((Date.now() - stats.startedMs) / 1000);
+  const uptime = Math.floor((Date.now() - server.startedMs) / 1000);
   switch (name) {
     case "server":
       return lines("Server", {
@@ -44,17 +44,24 @@ function section(server: SentinelServer, name: string): string {
         config_file: config.file ?? "",
       });
     case "clients":
-      return lines("Clients", { connected_clients: dispatcher.clients.size, maxclients: config.number("maxclients"), blocked_clients: 0 });
+      return lines("Clients", {
+        connected_clients: service.registry.connected,
+        maxclients: config.number("maxclients"),
+        blocked_clients: service.blockedClients,
+      });
     case "cpu": {
       const { user, system } = process.cpuUsage();
       return lines("CPU", { used_cpu_sys: (system / 1e6).toFixed(6), used_cpu_user: (user / 1e6).toFixed(6) });
     }
     case "stats":
       return lines("Stats", {
-        total_connections_received: stats.connections,
-        total_commands_processed: dispatcher.totalCommands,
-        total_net_input_bytes: stats.netInput,
-        rejected_connections: stats.rejected,
+        total_connections_received: service.registry.totalConnections,
+        total_commands_processed: service.dispatcher.totalCommands,
+        total_net_input_bytes: service.registry.netInputBytes,
+        total_net_output_bytes: service.registry.netOutputBytes,
+        rejected_connections: service.registry.rejectedConnections,
+        pubsub_channels: service.pubsub.channels.names.size,
+        pubsub_patterns: service.pubsub.patternCount,
       });
     default:
       return infoSection(engine.state, Driver.nowMs(), { running: scripts.running, queued: scripts.jobs.length });

@@ -1,19 +1,20 @@
 /**
  * `redisha --sentinel sentinel.conf`, `redisha sentinel.conf --sentinel --pidfile F`: a Sentinel process from its arguments to its end. COLD.
  *
- *   arguments, file --lib/config--> Config + `sentinel` lines --SentinelEngine.create--> Driver + SentinelServer, until SHUTDOWN or a signal
+ *   beginRedis (lib/cli: arguments, file, background, log) --`sentinel` lines--> SentinelEngine.create
+ *     --> Driver + SentinelServer, until SHUTDOWN or a signal
  */
 import { accessSync, constants } from "node:fs";
 import { lookup } from "node:dns/promises";
 import { randomBytes } from "node:crypto";
+import { strerror } from "../bytes/errno.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { beginRedis, type RedisProcess } from "../cli/redis_process.ts";
 import type { Config } from "../config/config.ts";
-import type { LineFailure } from "../config/redis_conf.ts";
+import type { ConfigFailure, LineFailure } from "../config/redis_conf.ts";
 import { checkSentinelStatement, hostNames, sentinelHint } from "../config/sentinel_conf.ts";
-import { strerror } from "../bytes/errno.ts";
-import { SentinelEngine } from "./core/engine.ts";
 import type { DirectiveError } from "./core/directives.ts";
+import { SentinelEngine } from "./core/engine.ts";
 import { Driver } from "./driver.ts";
 import { infoText } from "./info.ts";
 import { ScriptQueue } from "./scripts.ts";
@@ -29,12 +30,69 @@ interface SentinelLine {
   text: string;
 }
 
+/** Runs a Sentinel. Ends the process itself: with 1 when it cannot start (said on stderr and in the log). */
+export async function runSentinel(invocation: Invocation): Promise<void> {
+  const lines: SentinelLine[] = [];
+  const warnings: DirectiveError[] = [];
+  let engine: SentinelEngine | null = null;
+  let server: SentinelServer | null = null;
+  const process = await beginRedis(invocation, {
+    handlers: () => ({
+      sentinel: (words, line, text) => {
+        const error = checkSentinelStatement(words);
+        if (error === null) lines.push({ words: [...words], line, text });
+        return error;
+      },
+    }),
+    hint: withHint,
+    check: async (config) => {
+      const failure = checkFile(config);
+      if (failure !== null) return failure;
+      const made = await createEngine(config, lines, warnings);
+      if ("kind" in made) return made;
+      engine = made;
+      return null;
+    },
+    sections: () => (server === null ? [] : [{ title: "INFO OUTPUT", text: infoText(server, []) }]),
+  });
+  for (const w of warnings) process.log.warning(`${process.config.file}, line ${lines[w.index].line}: ${w.text}`);
+  server = serve(process, engine!);
+}
+
 /** Our word on how the refused statement is written. */
 function withHint(failure: LineFailure): LineFailure {
   const words = failure.text.split(/\s+/);
   if (words.length < 2 || words[0].toLowerCase() !== "sentinel") return failure;
   const hint = sentinelHint(words.slice(1));
   return hint === "" ? failure : { ...failure, hints: [...failure.hints.filter((h) => !h.includes("sentinel <statement>")), hint] };
+}
+
+/** Redis sentinel.c: sentinelCheckConfigFile. */
+function checkFile(config: Config): ConfigFailure | null {
+  if (config.file === null) return { kind: "open", text: "Sentinel needs config file on disk to save state. Exiting..." };
+  try {
+    accessSync(config.file, constants.W_OK);
+    return null;
+  } catch (error) {
+    return { kind: "open", text: `Sentinel config file ${config.file} is not writable: ${strerror(error)}. Exiting...` };
+  }
+}
+
+async function createEngine(config: Config, lines: SentinelLine[], warnings: DirectiveError[]): Promise<SentinelEngine | ConfigFailure> {
+  const directives = lines.map((l) => l.words);
+  const boot = {
+    directives,
+    freshId: randomBytes(20).toString("hex"),
+    port: config.bool("tls-replication") && config.number("tls-port") !== 0 ? config.number("tls-port") : config.number("port"),
+    requirepass: config.text("requirepass"),
+    logLevel: config.choice("loglevel"),
+    canExecute,
+    resolved: await resolveNames(hostNames(directives)),
+  };
+  const engine = SentinelEngine.create(boot, Driver.nowMs(), warnings);
+  if (!("text" in engine)) return engine;
+  const { line, text } = lines[engine.index];
+  return { kind: "line", failure: { line, text, reason: engine.text, hints: [`${config.file}, line ${line}`] } };
 }
 
 function canExecute(path: string): boolean {
@@ -61,77 +119,13 @@ async function resolveNames(names: string[]): Promise<Record<string, string>> {
   return found;
 }
 
-/** Runs a Sentinel until SHUTDOWN or a signal ends the process; does not come back when the start fails. */
-export async function runSentinel(invocation: Invocation): Promise<void> {
-  const lines: SentinelLine[] = [];
-  const warnings: DirectiveError[] = [];
-  let engine: SentinelEngine | null = null;
-  let server: SentinelServer | null = null;
-  const host = await beginRedis(invocation, {
-    handlers: () => ({
-      sentinel: (words, line, text) => {
-        const error = checkSentinelStatement(words);
-        if (error === null) lines.push({ words: [...words], line, text });
-        return error;
-      },
-    }),
-    hint: withHint,
-    check: async (config) => {
-      const problem = checkFile(config.file);
-      if (problem !== null) return { kind: "open", text: problem };
-      const made = await makeEngine(config, lines, warnings);
-      if (!("text" in made)) {
-        engine = made;
-        return null;
-      }
-      const { text, line } = lines[made.index];
-      return { kind: "line", failure: { line, text, reason: made.text, hints: [`${config.file}, line ${line}`] } };
-    },
-    sections: () => (server === null ? [] : [{ title: "INFO OUTPUT", text: infoText(server, []) }]),
-  });
-  const { config, log } = host;
-  for (const w of warnings) log.warning(`${config.file}, line ${lines[w.index].line}: ${w.text}`);
-  server = assemble(host, engine!);
-  const failed = server.start();
-  if (failed !== null) host.fail(failed);
-  host.ready();
-  server.options.driver!.start();
-}
-
-/** A Sentinel keeps its state in its file: null when it can. Redis sentinel.c: sentinelCheckConfigFile. */
-function checkFile(path: string | null): string | null {
-  if (path === null) return "Sentinel needs config file on disk to save state. Exiting...";
-  try {
-    accessSync(path, constants.W_OK);
-    return null;
-  } catch (error) {
-    return `Sentinel config file ${path} is not writable: ${strerror(error)}. Exiting...`;
-  }
-}
-
-/** The engine with its masters, or the statement that cannot be and why. */
-async function makeEngine(config: Config, lines: SentinelLine[], warnings: DirectiveError[]): Promise<SentinelEngine | DirectiveError> {
-  const directives = lines.map((l) => l.words);
-  const boot = {
-    directives,
-    freshId: randomBytes(20).toString("hex"),
-    port: config.bool("tls-replication") && config.number("tls-port") !== 0 ? config.number("tls-port") : config.number("port"),
-    requirepass: config.text("requirepass"),
-    logLevel: config.choice("loglevel"),
-    canExecute,
-    resolved: await resolveNames(hostNames(directives)),
-  };
-  return SentinelEngine.create(boot, Driver.nowMs(), warnings);
-}
-
-function assemble(host: RedisProcess, engine: SentinelEngine): SentinelServer {
-  const { config, log } = host;
-  const file = new StateFile(config.file!, config, log);
+function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
+  const { config, log } = process;
   let server: SentinelServer;
   const scripts = new ScriptQueue({
     emit: (level, type, payload) => {
       log.at(level, `${type} ${payload}`);
-      if (level !== "debug") server.pubsub.publish(type, payload);
+      if (level !== "debug") server.publish(type, payload);
     },
     maxRuntimeMs: () => engine.state.periods.scriptMaxRuntime,
     retryDelayMs: () => engine.state.periods.scriptRetryDelay,
@@ -139,25 +133,27 @@ function assemble(host: RedisProcess, engine: SentinelEngine): SentinelServer {
   const driver = new Driver({
     engine,
     log,
-    file,
+    file: new StateFile(config.file!, config, log),
     scripts,
-    publish: (channel, payload) => void server.pubsub.publish(channel, payload),
+    publish: (channel, payload) => server.publish(channel, payload),
     bindSource: () => config.text("bind-source-addr"),
     tls: () => null,
-    logLevel: (level) => {
-      config.assign("loglevel", level);
-      log.target.level = level;
-    },
+    logLevel: (level) => config.assign("loglevel", level),
   });
   const shutdown = (): void => {
-    log.warning("User requested shutdown...");
-    host.removePidFile();
     driver.stop();
     server.stop();
     log.warning("Sentinel is now ready to exit, bye bye...");
-    host.end(0);
+    process.end(0);
   };
   server = new SentinelServer({ config, log, driver, engine, scripts, shutdown });
-  host.onShutdown(shutdown);
+  const failed = server.start();
+  if (failed !== null) process.fail(failed);
+  process.ready();
+  driver.start();
+  process.onShutdown(() => {
+    log.warning("User requested shutdown...");
+    shutdown();
+  });
   return server;
 }

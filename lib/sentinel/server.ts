@@ -1,182 +1,178 @@
 /**
  * Sentinel's own port: listeners, clients, the command table. COLD (a Sentinel serves a handful of clients).
  *
- *   socket --ingest/dispatch (lib/clients)--> rows of the command table --> commands.ts (PING, INFO, SUBSCRIBE, ...)
- *                                                                     \--> driver.command (SENTINEL, PUBLISH) --> engine
+ *   socket --lib/clients--> rows of the command table --> commands.ts (INFO, ROLE, ...) and lib/clients' own (PING, SUBSCRIBE, CLIENT, ...)
+ *                                                    \--> driver.command (SENTINEL, PUBLISH) --> engine --> the answer, now or later
  */
-import { FLAG_UNIX, Client, CLIENT_UNAUTHENTICATED } from "../clients/client.ts";
+import { isIP } from "node:net";
+import { lookup } from "node:dns/promises";
+import { strerror } from "../bytes/errno.ts";
+import { bindRows } from "../clients/bind.ts";
+import { BLOCKED_ON_OTHER } from "../clients/blocking.ts";
 import type { Call } from "../clients/call.ts";
-import { Dispatcher, type Host } from "../clients/dispatch.ts";
-import { Ingest } from "../clients/ingest.ts";
+import type { Client } from "../clients/client.ts";
+import { plainMode } from "../clients/mode.ts";
+import { Service } from "../clients/service.ts";
+import { defaultSettings, type ClientSettings } from "../clients/settings.ts";
 import { commandRuns, helpReply } from "../commands/command_info.ts";
-import { rowTable, RowTable } from "../commands/table/index.ts";
-import type { Row } from "../commands/table/row.ts";
+import { rowTable } from "../commands/table/index.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../log/log.ts";
-import type { Conn } from "../net/conn.ts";
 import { listen, type Listener } from "../net/listen.ts";
-import { strerror } from "../bytes/errno.ts";
-import { ERR } from "../resp/errors.ts";
 import { writeAnswer } from "./answer.ts";
-import { plainRuns, type Shutdown } from "./commands.ts";
-import type { Driver } from "./driver.ts";
+import { ownRuns } from "./commands.ts";
+import type { Answer } from "./core/types.ts";
 import type { SentinelEngine } from "./core/engine.ts";
-import { PubSub } from "./pubsub.ts";
+import type { Driver } from "./driver.ts";
 import type { ScriptQueue } from "./scripts.ts";
 
 export interface SentinelServerOptions {
   config: Config;
   log: Log;
-  /** Set after construction: the driver publishes through this server. */
-  driver: Driver | null;
+  driver: Driver;
   engine: SentinelEngine;
   scripts: ScriptQueue;
-  shutdown: Shutdown;
+  /** SHUTDOWN. */
+  shutdown(): void;
 }
 
-/** Counters that INFO stats shows. */
-export interface Stats {
-  startedMs: number;
-  connections: number;
-  rejected: number;
-  netInput: number;
-}
+const CRON_MS = 100;
+/** A name in SENTINEL MONITOR that is not looked up by then is refused. */
+const LOOKUP_MS = 3000;
 
 export class SentinelServer {
   readonly options: SentinelServerOptions;
-  readonly dispatcher: Dispatcher;
-  readonly pubsub: PubSub;
-  readonly table: RowTable;
-  readonly stats: Stats;
-  private readonly ingest: Ingest;
-  private readonly listeners: Listener[];
+  readonly service: Service;
+  readonly startedMs: number;
+  private readonly settings: ClientSettings;
+  private listeners: Listener[];
+  private cron: ReturnType<typeof setInterval> | null;
 
   constructor(options: SentinelServerOptions) {
     this.options = options;
-    this.dispatcher = new Dispatcher(host);
-    this.pubsub = new PubSub((client) => this.dispatcher.wake(client));
-    this.table = rowTable("sentinel");
-    this.stats = { startedMs: Date.now(), connections: 0, rejected: 0, netInput: 0 };
+    this.settings = { ...defaultSettings(), sentinel: true };
+    this.service = new Service({ ...plainMode(), timedOut: (client) => client.out.nil() }, this.settings, options.log);
+    this.startedMs = Date.now();
     this.listeners = [];
-    this.ingest = new Ingest({
-      dispatcher: this.dispatcher,
-      accepted: (conn) => this.accepted(conn),
-      gone: (client) => this.gone(client),
-      divert: () => false,
-      queryLimitBytes: () => options.config.number("client-query-buffer-limit"),
-      overQueryLimit: (client) => client.conn?.terminate(),
-      protocolError: (client, text) => options.log.verbose(`Protocol error (${text}) from client: id=${client.id} addr=${client.remote}`),
-      netInput: (bytes) => void (this.stats.netInput += bytes),
-    });
+    this.cron = null;
+    this.configure();
     this.bind();
   }
 
-  /** Rows of the table to functions; every row that a Sentinel serves has one. */
+  private configure(): void {
+    const { config, driver } = this.options;
+    const { settings, service } = this;
+    config.watch(["maxclients", "timeout", "tcp-keepalive", "protected-mode", "client-query-buffer-limit", "proto-max-bulk-len"], () => {
+      settings.maxClients = config.number("maxclients");
+      settings.timeoutSeconds = config.number("timeout");
+      settings.tcpKeepaliveSeconds = config.number("tcp-keepalive");
+      settings.protectedMode = config.bool("protected-mode");
+      settings.queryBufferLimitBytes = config.number("client-query-buffer-limit");
+      settings.maxBulkBytes = config.number("proto-max-bulk-len");
+      service.configure();
+    });
+    config.watch("requirepass", () => {
+      service.users.setDefaultPassword(config.text("requirepass"));
+      driver.feed({ kind: "settings", requirepass: config.text("requirepass") });
+    });
+  }
+
+  /** Rows of the table to functions. */
   private bind(): void {
-    const runs: Record<string, (call: Call) => void> = { ...plainRuns(this), ...commandRuns(this.table) };
-    const engine = (call: Call): void => this.ask(call);
-    const renames = new Map(this.options.config.renames.map(([from, to]) => [from.toLowerCase(), to]));
-    const bindRow = (row: Row, parent: ReturnType<Dispatcher["bind"]> | null): void => {
-      const run = runs[row.name] ?? (row.name.endsWith("|help") ? (call: Call) => helpReply(row.parent!, call.out) : undefined);
-      const mine = row.name.startsWith("sentinel|") || row.name === "publish";
-      if (run === undefined && !mine && row.subcommands === null) return;
-      const name = parent === null ? renames.get(row.name) : undefined;
-      if (name === "") return;
-      const facts = name === undefined ? row : { name: name.toLowerCase(), arity: row.arity, flags: row.flags };
-      const command = this.dispatcher.bind(facts, run ?? engine, parent, row.subcommands !== null);
-      for (const sub of row.subcommands ?? []) bindRow(sub, command);
-    };
-    for (const row of this.table.rows) bindRow(row, null);
+    const { dispatcher } = this.service;
+    const table = rowTable("sentinel");
+    const renamed = new Map(this.options.config.renames.map(([from, to]) => [from.toLowerCase(), to.toLowerCase()]));
+    const engine: Record<string, (call: Call) => void> = { publish: (call) => this.ask(call, "PUBLISH") };
+    for (const row of table.get("sentinel")!.subcommands!) if (row.shortName !== "help") engine[row.name] = (call) => this.ask(call, "SENTINEL");
+    const runs = { ...this.service.commands(), ...commandRuns(table), ...engine, ...ownRuns(this) };
+    bindRows(dispatcher, table.rows, runs, { help: (row, call) => helpReply(row, call.out), renamed });
     // Clients say QUIT to a Sentinel as well; the original refuses it.
-    const quit = rowTable("all").get("quit");
-    if (quit !== undefined) this.dispatcher.bind(quit, runs["quit"]);
+    dispatcher.bind(rowTable("all").get("quit")!, runs["quit"]);
   }
 
-  /** SENTINEL and PUBLISH are answered by the engine, within this call: its persists are synchronous. */
-  private ask(call: Call): void {
-    const args: string[] = [];
-    for (let i = 0; i < call.argc; i++) args.push(call.text(i));
-    const { out } = call;
-    args[0] = call.command.parent === null ? "PUBLISH" : "SENTINEL";
-    this.options.driver!.command(args, (answer) => writeAnswer(out, answer));
+  // ---- the engine's commands
+
+  private ask(call: Call, word: string): void {
+    const args: string[] = [word];
+    for (let i = 1; i < call.argc; i++) args.push(call.text(i));
+    const name = args[1].toLowerCase() === "monitor" ? args[3] : "";
+    if (name === "" || isIP(name) !== 0) return this.hand(call.client, args);
+    // The engine waits for nobody: a name is looked up first.
+    const { driver } = this.options;
+    const late = new Promise<null>((done) => setTimeout(() => done(null), LOOKUP_MS).unref());
+    const found = lookup(name, { all: true }).then((all) => (all.find((a) => a.family === 4) ?? all[0]).address);
+    this.wait(call.client);
+    void Promise.race([found, late])
+      .catch(() => null)
+      .then((ip) => {
+        if (ip !== null) driver.feed({ kind: "resolved", host: name, ip });
+        driver.command(args, (answer) => this.answerLater(call.client, answer));
+      });
   }
 
-  // ---- listening and clients
+  /** The answer mostly comes within the call; if not, the client waits for it and so do its further requests. */
+  private hand(client: Client, args: string[]): void {
+    let within = true;
+    let answered = false;
+    this.options.driver.command(args, (answer) => {
+      answered = true;
+      if (within) writeAnswer(client.out, answer);
+      else this.answerLater(client, answer);
+    });
+    within = false;
+    if (!answered) this.wait(client);
+  }
+
+  private wait(client: Client): void {
+    this.service.blocking.blockOn(client, BLOCKED_ON_OTHER, 0);
+  }
+  private answerLater(client: Client, answer: Answer): void {
+    if (!this.service.dispatcher.clients.has(client.id)) return;
+    writeAnswer(client.out, answer);
+    this.service.blocking.unblock(client);
+  }
+
+  /** An event for its subscribers. */
+  publish(channel: string, payload: string): void {
+    this.service.pubsub.publish(Buffer.from(channel, "latin1"), Buffer.from(payload, "latin1"));
+  }
+
+  // ---- listening
 
   /** Opens every address of `bind`, and the unix socket. The text of the failure, or null. */
   start(): string | null {
-    const { config } = this.options;
+    const { config, log } = this.options;
     const port = config.number("port");
+    const handler = this.service.ingest.handler;
     const accept = (): Client => null as unknown as Client;
-    let open = 0;
     if (port !== 0)
       for (const word of config.special("bind")) {
         const optional = word.startsWith("-");
-        const address = word
-          .replace(/^-/, "")
-          .replace(/^\*$/, "0.0.0.0")
-          .replace(/^::\*$/, "::");
+        const address = optional ? word.slice(1) : word;
+        const hostname = address === "*" ? "0.0.0.0" : address === "::*" ? "::" : address;
         try {
-          this.listeners.push(listen<Client>({ hostname: address, port, accept, handler: this.ingest.handler }));
-          open++;
+          this.listeners.push(listen<Client>({ hostname, port, accept, handler }));
         } catch (error) {
-          if (optional && (error as { code?: string }).code !== "EADDRINUSE") continue;
-          if (open > 0 && address === "::" && (error as { code?: string }).code === "EADDRINUSE") continue; // dual stack took it
-          this.options.log.warning(`Warning: Could not create server TCP listening socket ${address}:${port}: bind: ${strerror(error)}`);
+          const { code } = error as { code?: string };
+          if (optional && (code !== "EADDRINUSE" || this.listeners.length > 0)) continue;
+          log.warning(`Warning: Could not create server TCP listening socket ${address}:${port}: bind: ${strerror(error)}`);
           return `Failed listening on port ${port} (tcp), aborting.`;
         }
       }
     const path = config.text("unixsocket");
-    if (path !== "")
-      try {
-        this.listeners.push(listen<Client>({ path, accept, handler: this.ingest.handler }));
-      } catch (error) {
-        return `Failed opening Unix socket: bind: ${strerror(error)}`;
-      }
+    try {
+      if (path !== "") this.listeners.push(listen<Client>({ path, accept, handler }));
+    } catch (error) {
+      log.warning(`Failed opening Unix socket: bind: ${strerror(error)}`);
+      return "Failed opening Unix socket";
+    }
+    this.cron = setInterval(() => this.service.cron(), CRON_MS);
     return null;
   }
 
   stop(): void {
+    if (this.cron !== null) clearInterval(this.cron);
     for (const listener of this.listeners) listener.close();
-    for (const client of this.dispatcher.clients.values()) client.conn?.closeAfterFlush();
-  }
-
-  private accepted(conn: Conn<Client>): Client | null {
-    const { dispatcher, options } = this;
-    this.stats.connections++;
-    const limit = options.config.number("maxclients");
-    if (dispatcher.clients.size >= limit) {
-      this.stats.rejected++;
-      conn.out.error(ERR.maxClients);
-      conn.closeAfterFlush();
-      return null;
-    }
-    const client = new Client(dispatcher.newClientId(), conn, null);
-    if (conn.path !== "") client.flags |= FLAG_UNIX;
-    if (options.config.text("requirepass") !== "") client.gates |= CLIENT_UNAUTHENTICATED;
-    dispatcher.clients.set(client.id, client);
-    return client;
-  }
-
-  private gone(client: Client): void {
-    this.pubsub.forget(client);
-    this.dispatcher.clients.delete(client.id);
+    for (const client of [...this.service.dispatcher.clients.values()]) client.conn?.closeAfterFlush();
   }
 }
-
-/** A Sentinel has no data: nothing is refused, propagated or written before replies leave. */
-const host: Host = {
-  refuse: () => null,
-  changed: () => {},
-  denied: () => null,
-  afterUnit: () => {},
-  beforeFlush: () => true,
-  postpone: () => {},
-  overOutputLimit: (client) => {
-    const over = client.out.pendingBytes() > OUTPUT_LIMIT_BYTES;
-    if (over) client.conn?.terminate();
-    return over;
-  },
-};
-/** Redis' hard limit for Pub/Sub clients; a Sentinel's ordinary replies never come near it. */
-const OUTPUT_LIMIT_BYTES = 32 * 1024 * 1024;

@@ -3,14 +3,14 @@
  * Redis config.c: rewriteConfig, rewriteConfigOverwriteFile; sentinel.c: sentinelFlushConfig. Synchronous on purpose: a vote must not leave
  * before it is on disk, and nothing else may be decided meanwhile.
  */
-import { closeSync, fchmodSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
 import { strerror } from "../bytes/errno.ts";
 import type { Config } from "../config/config.ts";
 import { redisKeyOf } from "../config/redis_conf.ts";
 import { rewriteConfigText } from "../config/rewrite.ts";
 import { sentinelEntries, sentinelKeyOf } from "../config/sentinel_conf.ts";
 import type { Log } from "../log/log.ts";
+import { replaceFileSync } from "../os/files.ts";
 
 /** While saving keeps failing for one reason, this is said so often. */
 const COMPLAIN_MS = 60_000;
@@ -37,23 +37,24 @@ export class StateFile {
       const users = this.config.users.map((words) => words.join(" "));
       const entries = [...this.config.rewriteEntries(users), ...sentinelEntries(directives)];
       const text = rewriteConfigText(old, entries, sentinelKeyOf(redisKeyOf(this.config)));
-      if (text !== old) replaceFile(this.path, text);
+      const failure = text === old ? null : replaceFileSync(this.path, text);
+      if (failure !== null) return this.complain(failure.reason);
     } catch (error) {
-      this.complain(strerror(error));
-      return this.lastError;
+      return this.complain(strerror(error));
     }
     this.lastError = null;
     this.log.notice("Sentinel new configuration saved on disk");
     return null;
   }
 
-  private complain(reason: string): void {
+  private complain(reason: string): string {
     const now = performance.now();
-    if (reason === this.lastError && now - this.complainedMs < COMPLAIN_MS) return;
+    if (reason === this.lastError && now - this.complainedMs < COMPLAIN_MS) return reason;
     this.lastError = reason;
     this.complainedMs = now;
     this.log.warning(`WARNING: Sentinel was not able to save the new configuration on disk!!!: ${reason}`);
     this.log.warning("Monitoring goes on, but this Sentinel gives no vote and starts no failover until its file can be written.");
+    return reason;
   }
 }
 
@@ -63,36 +64,5 @@ function readOld(path: string): string {
   } catch (error) {
     if ((error as { code?: string }).code === "ENOENT") return "";
     throw error;
-  }
-}
-
-/** New content under the old name, or the old content: a temporary file beside it, fsync, rename, fsync of the directory. */
-function replaceFile(path: string, text: string): void {
-  const dir = dirname(path);
-  const temp = join(dir, `.${basename(path)}-${process.pid}-${Math.floor(Math.random() * 1e9)}.tmp`);
-  const fd = openSync(temp, "wx", 0o644);
-  try {
-    try {
-      const bytes = Buffer.from(text, "latin1");
-      for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
-      fsyncSync(fd);
-      fchmodSync(fd, 0o644 & ~process.umask());
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temp, path);
-  } catch (error) {
-    try {
-      unlinkSync(temp);
-    } catch {
-      // it was renamed or never came to be
-    }
-    throw error;
-  }
-  const dirFd = openSync(dir, "r");
-  try {
-    fsyncSync(dirFd);
-  } finally {
-    closeSync(dirFd);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * SENTINEL's subcommands and PUBLISH: what a client asks, as an `answer` action. Pure. Redis sentinel.c: sentinelCommand.
  * One function a subcommand, found by name; `min`/`max` count the words after SENTINEL NAME. Those that change settings are in
- * commands_set.ts. PENDING-SCRIPTS is the driver's: the queue lives there.
+ * commands_set.ts. PENDING-SCRIPTS and HELP are the driver's: queue and texts live there.
  */
 import { makeAddr, sameAddr, shown } from "./addr.ts";
 import { debug, configGet, configSet, monitor, remove, set } from "./commands_set.ts";
@@ -65,7 +65,6 @@ const SUBCOMMANDS: Record<string, Subcommand> = {
   flushconfig: { min: 0, max: 0, run: (t, _args, client) => void persistFirst(t, { kind: "ok", client }) },
   "info-cache": { min: 1, max: Infinity, run: cache },
   "simulate-failure": { min: 1, max: Infinity, run: simulate },
-  help: { min: 0, max: 0, run: () => HELP.map((status) => ({ status })) },
   monitor: { min: 4, max: 4, run: monitor },
   remove: { min: 1, max: 1, run: remove },
   set: { min: 3, max: Infinity, run: set },
@@ -188,51 +187,3 @@ function config(t: Turn, args: string[], client: ClientId): Answer | undefined {
     error: "ERR Only SENTINEL CONFIG GET <param> [<param> <param> ...]/ SET <param> <value> [<param> <value> ...] are supported.",
   };
 }
-
-const HELP = [
-  "SENTINEL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-  "CKQUORUM <master-name>",
-  "    Tell whether the Sentinels within reach are enough for the quorum and for",
-  "    the majority that a failover of this master needs.",
-  "CONFIG SET <param> <value> [<param> <value> ...]",
-  "    Change settings of this Sentinel.",
-  "CONFIG GET <param> [<param> ...]",
-  "    Show settings of this Sentinel.",
-  "DEBUG [<param> <value> ...]",
-  "    Show the periods in milliseconds, or change some of them.",
-  "GET-MASTER-ADDR-BY-NAME <master-name>",
-  "    Return the address of the current master of that name.",
-  "FAILOVER <master-name>",
-  "    Move the master to its best replica although nothing is down.",
-  "FLUSHCONFIG",
-  "    Write settings and state to the configuration file now.",
-  "INFO-CACHE <master-name> [<master-name> ...]",
-  "    Return the last INFO of the master and of all its replicas.",
-  "IS-MASTER-DOWN-BY-ADDR <ip> <port> <current-epoch> <runid>",
-  "    Tell whether this Sentinel sees the master at ip:port down; with a runid,",
-  "    also vote.",
-  "MASTER <master-name>",
-  "    Show the state of one master.",
-  "MASTERS",
-  "    Show the state of all masters.",
-  "MONITOR <name> <ip> <port> <quorum>",
-  "    Start to monitor a master.",
-  "MYID",
-  "    Return the ID of this Sentinel.",
-  "PENDING-SCRIPTS",
-  "    Show the scripts that run or wait.",
-  "REMOVE <master-name>",
-  "    Stop to monitor a master.",
-  "REPLICAS <master-name>",
-  "    Show the replicas of a master.",
-  "RESET <pattern>",
-  "    Forget replicas, Sentinels and failover state of the masters that match.",
-  "SENTINELS <master-name>",
-  "    Show the other Sentinels of a master.",
-  "SET <master-name> <option> <value> [<option> <value> ...]",
-  "    Change settings of a master.",
-  "SIMULATE-FAILURE [CRASH-AFTER-ELECTION] [CRASH-AFTER-PROMOTION] [HELP]",
-  "    Make this Sentinel crash at a certain point.",
-  "HELP",
-  "    Print this help.",
-];
