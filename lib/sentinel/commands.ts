@@ -31,7 +31,6 @@ function shutdown(server: SentinelServer, call: Call): void {
     if (call.is(i, "abort")) return call.out.errorText("ERR No shutdown in progress.");
     if (!["nosave", "save", "now", "force"].includes(call.lower(i))) return call.out.error(ERR.syntax);
   }
-  server.options.log.warning("User requested shutdown...");
   server.options.shutdown();
 }
 

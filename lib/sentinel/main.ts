@@ -141,6 +141,8 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
     logLevel: (level) => config.assign("loglevel", level),
   });
   const shutdown = (): void => {
+    log.warning("User requested shutdown...");
+    process.removePidFile();
     driver.stop();
     server.stop();
     log.warning("Sentinel is now ready to exit, bye bye...");
@@ -151,9 +153,6 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
   if (failed !== null) process.fail(failed);
   process.ready();
   driver.start();
-  process.onShutdown(() => {
-    log.warning("User requested shutdown...");
-    shutdown();
-  });
+  process.onShutdown(shutdown);
   return server;
 }

@@ -83,7 +83,8 @@ export class SentinelServer {
     const table = rowTable("sentinel");
     const renamed = new Map(this.options.config.renames.map(([from, to]) => [from.toLowerCase(), to.toLowerCase()]));
     const engine: Record<string, (call: Call) => void> = { publish: (call) => this.ask(call, "PUBLISH") };
-    for (const row of table.get("sentinel")!.subcommands!) if (row.shortName !== "help") engine[row.name] = (call) => this.ask(call, "SENTINEL");
+    for (const row of table.get("sentinel")!.subcommands!)
+      if (row.shortName !== "help") engine[row.name] = (call) => this.ask(call, "SENTINEL");
     const runs = { ...this.service.commands(), ...commandRuns(table), ...engine, ...ownRuns(this) };
     bindRows(dispatcher, table.rows, runs, { help: (row, call) => helpReply(row, call.out), renamed });
     // Clients say QUIT to a Sentinel as well; the original refuses it.
@@ -173,6 +174,6 @@ export class SentinelServer {
   stop(): void {
     if (this.cron !== null) clearInterval(this.cron);
     for (const listener of this.listeners) listener.close();
-    for (const client of [...this.service.dispatcher.clients.values()]) client.conn?.closeAfterFlush();
+    for (const client of this.service.dispatcher.clients.values()) client.conn?.closeAfterFlush();
   }
 }
