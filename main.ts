@@ -25,6 +25,9 @@ switch (invocation.mode) {
   case "stack":
     process.exit(await (await import("./lib/stack/main.ts")).runStack(invocation.args, process.execPath));
     break;
+  case "server":
+    await (await import("./lib/server/main.ts")).runServer(invocation);
+    break;
   default:
     console.error(`redisha: --${invocation.mode} is not part of this build`);
     process.exitCode = 2;

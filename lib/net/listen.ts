@@ -8,6 +8,8 @@ export interface ListenOptions<T> {
   port?: number;
   path?: string;
   tls?: TLSOptions;
+  /** An IPv6 address leaves the IPv4 ones of the same port alone. */
+  ipv6Only?: boolean;
   /** Several processes or workers may share the port. */
   reusePort?: boolean;
   /** Makes the owner's object for an accepted connection; called before handler.open. */
@@ -45,6 +47,7 @@ export function listen<T>(options: ListenOptions<T>): Listener {
           hostname: options.hostname ?? "0.0.0.0",
           port: options.port ?? 0,
           reusePort: options.reusePort ?? false,
+          ipv6Only: options.ipv6Only ?? false,
           ...common,
         } as any);
   return {

@@ -4,31 +4,67 @@
  */
 import { setAccessTime } from "../store/access.ts";
 import { clock, readClock, resyncClock } from "../time/clock.ts";
+import { PAUSE_EXPIRE } from "../clients/pause.ts";
+import { ExpireCycle } from "../store/expire.ts";
+import { workStep } from "../store/store.ts";
+import { debugSwitches } from "./debug.ts";
 import type { Server } from "./server.ts";
+
+const micros = (): number => performance.now() * 1000;
+/** Of each beat at most this share goes to the store's own work, in slices that leave the loop its turns. */
+const WORK_MS = 1;
+
+/** Moving tables, freeing, giving memory back: a millisecond a beat, more often while there is a lot of it. */
+function work(): void {
+  if (workStep(WORK_MS, micros)) setTimeout(work, 2);
+}
+
+/** Active expiry: a slow cycle a beat, in slices of half a millisecond. */
+function expire(server: Server, cycle: ExpireCycle): void {
+  if (!debugSwitches.activeExpire || server.service.pause.is(PAUSE_EXPIRE)) return;
+  cycle.beginSlow(server.config.number("hz"));
+  const slice = (): void => {
+    const more = cycle.slice(500);
+    server.propagation.flush();
+    server.dispatcher.endEvent();
+    if (more) setImmediate(slice);
+  };
+  slice();
+}
 
 /** Starts the heartbeat. Returns a function that stops it. */
 export function startCron(server: Server): () => void {
   let timer: ReturnType<typeof setTimeout>;
   let stopped = false;
   let sampledMs = 0;
+  const cycle = new ExpireCycle(server.databases, micros);
+  server.config.watch("active-expire-effort", (c) => cycle.setEffort(c.number("active-expire-effort")));
   const beat = (): void => {
     if (stopped) return;
     resyncClock();
     readClock();
     setAccessTime(clock.nowMs);
     const d = server.dispatcher;
+    if (debugSwitches.pauseCron) {
+      timer = setTimeout(beat, 100);
+      return;
+    }
     d.inEvent = true;
     server.stats.cronLoops++;
     if (clock.nowMs - sampledMs >= 100) {
       sampledMs = clock.nowMs;
       const s = server.stats;
+      const { registry } = server.service;
       s.ops.sample(d.totalCommands, clock.nowMs);
-      s.input.sample(s.netInput + s.replInput, clock.nowMs);
-      s.output.sample(s.netOutput + s.replOutput, clock.nowMs);
+      s.input.sample(registry.netInputBytes + s.replInput, clock.nowMs);
+      s.output.sample(registry.netOutputBytes + s.replOutput, clock.nowMs);
       s.inputRepl.sample(s.replInput, clock.nowMs);
       s.outputRepl.sample(s.replOutput, clock.nowMs);
     }
+    server.service.cron();
+    work();
     for (const job of server.cronJobs) job(clock.nowMs);
+    if (!server.loading) expire(server, cycle);
     server.propagation.flush();
     d.inEvent = false;
     d.endEvent();

@@ -2,7 +2,6 @@
  * INFO: sections in Redis' order, fields in Redis' order with Redis 7.2's names; redisha's own fields stand at the end of their section.
  * Parts (replication, persistence, clients) contribute their lines through Server.addInfo. Cold. Redis server.c genRedisInfoString.
  */
-import { availableParallelism, endianness, release } from "node:os";
 import type { Call } from "../clients/call.ts";
 import type { Run } from "../clients/command.ts";
 import { graves } from "../store/keyspace.ts";
@@ -12,7 +11,11 @@ import { stats as storeStats } from "../store/events.ts";
 import { clock, wallMicros } from "../time/clock.ts";
 import { humanBytes } from "../bytes/memory.ts";
 import { processMemory, totalSystemMemory } from "../os/memory.ts";
-import { REDIS_VERSION, type Server } from "./server.ts";
+import { REDIS_VERSION } from "../config/version.ts";
+import { percentileName, percentileNs } from "../clients/latency.ts";
+import { cpuUsage, secondsText } from "../os/cpu.ts";
+import { osLine } from "../os/machine.ts";
+import type { Server } from "./server.ts";
 
 type Line = [string, string | number];
 
@@ -61,7 +64,7 @@ function serverLines(s: Server): Line[] {
     ["redis_git_dirty", 0],
     ["redis_build_id", "0"],
     ["redis_mode", "standalone"],
-    ["os", `${process.platform === "linux" ? "Linux" : process.platform} ${release()} ${process.arch === "x64" ? "x86_64" : process.arch}`],
+    ["os", osLine()],
     ["arch_bits", 64],
     ["monotonic_clock", "POSIX clock_gettime"],
     ["multiplexing_api", "epoll"],
@@ -157,18 +160,18 @@ function memoryLines(s: Server): Line[] {
 function statLines(s: Server): Line[] {
   const t = s.stats;
   return [
-    ["total_connections_received", t.connections],
+    ["total_connections_received", s.service.registry.totalConnections],
     ["total_commands_processed", s.dispatcher.totalCommands],
     ["instantaneous_ops_per_sec", Math.round(t.ops.perSecond)],
-    ["total_net_input_bytes", t.netInput + t.replInput],
-    ["total_net_output_bytes", t.netOutput + t.replOutput],
+    ["total_net_input_bytes", s.service.registry.netInputBytes + t.replInput],
+    ["total_net_output_bytes", s.service.registry.netOutputBytes + t.replOutput],
     ["total_net_repl_input_bytes", t.replInput],
     ["total_net_repl_output_bytes", t.replOutput],
     ["instantaneous_input_kbps", perc(t.input.perSecond / 1024)],
     ["instantaneous_output_kbps", perc(t.output.perSecond / 1024)],
     ["instantaneous_input_repl_kbps", perc(t.inputRepl.perSecond / 1024)],
     ["instantaneous_output_repl_kbps", perc(t.outputRepl.perSecond / 1024)],
-    ["rejected_connections", t.rejectedConnections],
+    ["rejected_connections", s.service.registry.rejectedConnections],
     ["sync_full", t.syncFull],
     ["sync_partial_ok", t.syncPartialOk],
     ["sync_partial_err", t.syncPartialErr],
@@ -183,14 +186,14 @@ function statLines(s: Server): Line[] {
     ["keyspace_hits", storeStats.hits],
     ["keyspace_misses", storeStats.misses],
     ...parts(s, "stats"),
-    ["total_error_replies", t.errorReplies],
+    ["total_error_replies", s.service.errors.total],
     ["dump_payload_sanitizations", t.dumpPayloadSanitizations],
     ["total_reads_processed", t.readsProcessed],
     ["total_writes_processed", t.writesProcessed],
     ["io_threaded_reads_processed", 0],
     ["io_threaded_writes_processed", 0],
-    ["client_query_buffer_limit_disconnections", t.queryLimitDisconnections],
-    ["client_output_buffer_limit_disconnections", t.outputLimitDisconnections],
+    ["client_query_buffer_limit_disconnections", s.service.registry.queryLimitDisconnections],
+    ["client_output_buffer_limit_disconnections", s.service.registry.outputLimitDisconnections],
     ["reply_buffer_shrinks", 0],
     ["reply_buffer_expands", 0],
     ["eventloop_cycles", t.cronLoops],
@@ -206,16 +209,54 @@ function statLines(s: Server): Line[] {
 }
 
 function cpuLines(): Line[] {
-  const u = process.cpuUsage();
-  const six = (us: number): string => (us / 1e6).toFixed(6);
+  const { self, children, mainThread } = cpuUsage();
   return [
-    ["used_cpu_sys", six(u.system)],
-    ["used_cpu_user", six(u.user)],
-    ["used_cpu_sys_children", six(0)],
-    ["used_cpu_user_children", six(0)],
-    ["used_cpu_sys_main_thread", six(u.system)],
-    ["used_cpu_user_main_thread", six(u.user)],
+    ["used_cpu_sys", secondsText(self.systemUs)],
+    ["used_cpu_user", secondsText(self.userUs)],
+    ["used_cpu_sys_children", secondsText(children.systemUs)],
+    ["used_cpu_user_children", secondsText(children.userUs)],
+    ["used_cpu_sys_main_thread", secondsText(mainThread.systemUs)],
+    ["used_cpu_user_main_thread", secondsText(mainThread.userUs)],
   ];
+}
+
+function clientLines(s: Server): Line[] {
+  const { registry } = s.service;
+  let normal = 0;
+  let pubsubClients = 0;
+  let tracking = 0;
+  for (const c of s.dispatcher.clients.values()) {
+    if (c.replica === null) normal++;
+    if (c.subscriptions > 0) pubsubClients++;
+    if (c.tracking !== null) tracking++;
+  }
+  return [
+    ["connected_clients", normal],
+    ["cluster_connections", 0],
+    ["maxclients", s.config.number("maxclients")],
+    ["client_recent_max_input_buffer", registry.recentMaxInputBytes],
+    ["client_recent_max_output_buffer", registry.recentMaxOutputBytes],
+    ["blocked_clients", s.service.blockedClients],
+    ["tracking_clients", tracking],
+    ["pubsub_clients", pubsubClients],
+    ["clients_in_timeout_table", 0],
+    ["total_blocking_keys", 0],
+    ["total_blocking_keys_on_nokey", 0],
+  ];
+}
+
+function latencyLines(s: Server): Line[] {
+  const lines: Line[] = [];
+  const percentiles = s.service.settings.latencyPercentiles;
+  for (const c of s.dispatcher.table.all) {
+    const h = c.histogram as Uint32Array | null;
+    if (h === null) continue;
+    lines.push([
+      `latency_percentiles_usec_${c.name}`,
+      percentiles.map((p) => `${percentileName(p)}=${(percentileNs(h, p) / 1000).toFixed(3)}`).join(","),
+    ]);
+  }
+  return lines;
 }
 
 function commandLines(s: Server): Line[] {
@@ -248,10 +289,16 @@ function section(s: Server, name: string): Line[] {
       return statLines(s);
     case "cpu":
       return cpuLines();
+    case "clients":
+      return clientLines(s);
+    case "latencystats":
+      return latencyLines(s);
     case "commandstats":
       return commandLines(s);
     case "errorstats":
-      return [...s.stats.errors].sort(([a], [b]) => (a < b ? -1 : 1)).map(([code, n]): Line => [`errorstat_${code}`, `count=${n}`]);
+      return [...s.service.errors.counts]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([code, n]): Line => [`errorstat_${code}`, `count=${n}`]);
     case "cluster":
       return [["cluster_enabled", 0]];
     case "keyspace":
@@ -287,6 +334,3 @@ export function infoRuns(s: Server): Record<string, Run> {
     },
   };
 }
-
-/** Cores, for tools that ask (kept here with the other facts about the machine). */
-export const machine = { cores: availableParallelism(), endian: endianness() };

@@ -54,6 +54,7 @@ export class Listeners {
           const l = listen<Client>({
             hostname: hostOf(address),
             port: actual,
+            ipv6Only: true,
             accept: () => null as unknown as Client,
             handler: this.handler,
           });

@@ -1,31 +1,68 @@
 /**
- * The server mode's centre: one Server object that the command families, replication, persistence and cron share. Cold, but for `refuse` and
- * `changed`, which dispatch calls.
+ * The server mode's centre: one Server object that the command families, replication, persistence and cron share. It is what the clients'
+ * layer calls its Mode. Cold, but for `refuse`, `changed` and `afterUnit`.
  *
- *   sockets -> clients/ingest -> clients/dispatch -> commands/* -> store
- *                                    |  host.ts (gates, what follows a command)
- *                                    v
- *                            propagation -> replication/ , persistence/ (AOF)
+ *   sockets -> clients/ (ingest, dispatch) -> commands/* -> store
+ *                    |  Mode: this file                       |  store events: keyspace_events.ts
+ *                    v                                        v
+ *              propagation -> replication/, persistence/ (AOF)
  *
- * main.ts boots it; boot order and shutdown are there. Leaves out what each part does.
+ * main.ts boots it; replication and persistence hang themselves into `parts`. Leaves out what each part does.
  */
-import type { Config } from "../config/config.ts";
-import { Dispatcher } from "../clients/dispatch.ts";
+import type { Call } from "../clients/call.ts";
 import type { Client } from "../clients/client.ts";
+import { GATE_BUSY, GATE_LOADING, GATE_MEMORY, GATE_MISCONF, GATE_NOREPLICAS, GATE_READONLY, GATE_STALE } from "../clients/command.ts";
+import type { Dispatcher } from "../clients/dispatch.ts";
+import type { Mode } from "../clients/mode.ts";
+import { Service } from "../clients/service.ts";
+import { defaultSettings } from "../clients/settings.ts";
+import type { RedisProcess } from "../cli/redis_process.ts";
+import { FLAG } from "../commands/table/row.ts";
+import type { Config } from "../config/config.ts";
 import type { Log } from "../log/log.ts";
+import { ERR } from "../resp/errors.ts";
+import { typeOf } from "../store/entry.ts";
+import type { Keyspace } from "../store/keyspace.ts";
+import { databases } from "../store/store.ts";
 import { clock } from "../time/clock.ts";
 import { Propagation } from "./propagation.ts";
 import { Stats } from "./stats.ts";
-import { ServerHost } from "./host.ts";
-import type { Keyspace } from "../store/keyspace.ts";
 
-/** Version that clients test; ours stands beside it in INFO. */
-export const REDIS_VERSION = "7.2.4";
+/** How a server is to end. */
+export interface ShutdownWish {
+  save: "yes" | "no" | "configured";
+  /** Do not wait for replicas. */
+  now: boolean;
+  /** End even when saving fails. */
+  force: boolean;
+}
 
-export class Server {
+/** What replication, persistence and memory control add to the Mode; plain answers until they have moved in. */
+export interface Parts {
+  /** maxmemory: evicts; true when memory is still over the limit. */
+  overMemory(): boolean;
+  /** The text of a closed MISCONF gate: RDB or AOF. */
+  misconf(): Buffer;
+  beforeFlush(): boolean;
+  role(): "master" | "replica";
+  published(call: Call): void;
+  left(client: Client): void;
+  closeLink(client: Client): void;
+  replicaFloorBytes(): number;
+  divert(client: Client, chunk: Buffer): boolean;
+  timedOut(client: Client): void;
+  denied(call: Call): Buffer | null;
+  /** SHUTDOWN's part: replicas to wait for, data to save. Null: go on; else why not. */
+  beforeShutdown(wish: ShutdownWish): Promise<string | null>;
+  /** CONFIG RESETSTAT. */
+  resetStats(): void;
+}
+
+export class Server implements Mode {
+  readonly process: RedisProcess;
   readonly config: Config;
   readonly log: Log;
-  readonly host: ServerHost;
+  readonly service: Service;
   readonly dispatcher: Dispatcher;
   readonly propagation: Propagation;
   readonly stats: Stats;
@@ -34,33 +71,50 @@ export class Server {
   readonly databases: Keyspace[];
   /** redisha's own version. */
   readonly version: string;
-  /** Work for each turn of cron; parts add theirs at boot. */
+  readonly parts: Parts;
+  /** Work for each beat of cron; parts add theirs at boot. */
   readonly cronJobs: ((nowMs: number) => void)[];
   /** Lines of INFO that parts contribute, by section. */
   readonly infoParts: Map<string, (() => [string, string | number][])[]>;
-  shuttingDown: boolean;
+  loading: boolean;
   ports: { tcp: number; tls: number };
   /** What listens, for INFO. */
   listeners: { name: string; port: number; binds: string[] }[];
   /** Bytes in use when the first client came. */
   startupMemory: number;
 
-  constructor(config: Config, log: Log, version: string, runId: string) {
-    this.config = config;
-    this.log = log;
+  constructor(process: RedisProcess, version: string, runId: string) {
+    this.process = process;
+    this.config = process.config;
+    this.log = process.log;
     this.version = version;
     this.runId = runId;
     this.stats = new Stats(clock.nowMs);
     this.propagation = new Propagation();
-    this.databases = [];
+    this.databases = databases;
     this.cronJobs = [];
     this.infoParts = new Map();
-    this.shuttingDown = false;
+    this.loading = false;
     this.ports = { tcp: 0, tls: 0 };
     this.listeners = [];
     this.startupMemory = 0;
-    this.host = new ServerHost(this);
-    this.dispatcher = new Dispatcher(this.host);
+    this.parts = {
+      overMemory: () => false,
+      misconf: () => ERR.misconf,
+      beforeFlush: () => true,
+      role: () => "master",
+      published() {},
+      left() {},
+      closeLink() {},
+      replicaFloorBytes: () => 0,
+      divert: () => false,
+      timedOut() {},
+      denied: () => null,
+      beforeShutdown: async () => null,
+      resetStats() {},
+    };
+    this.service = new Service(this, defaultSettings(), this.log);
+    this.dispatcher = this.service.dispatcher;
   }
 
   /** Adds lines to a section of INFO. */
@@ -70,9 +124,94 @@ export class Server {
     else list.push(lines);
   }
 
-  /** Puts a client on another database. */
-  selectDb(client: Client, index: number): void {
+  /** Closes or opens a gate (clients/command.ts) for everybody. */
+  setGate(gate: number, closed: boolean): void {
+    if (closed) this.dispatcher.gates |= gate;
+    else this.dispatcher.gates &= ~gate;
+  }
+
+  setLoading(loading: boolean): void {
+    this.loading = loading;
+    this.setGate(GATE_LOADING, loading);
+  }
+
+  // ------------------------------------------------------------------------------------------------ Mode: dispatch
+
+  /** Redis processCommand, from the memory check on. `bits` are closed gates that this command does not pass by itself. */
+  refuse(call: Call, bits: number): Buffer | null {
+    if (bits & GATE_MEMORY) {
+      const over = this.parts.overMemory();
+      const flags = call.command.name === "exec" && call.client.multi !== null ? call.client.multi.flags : call.command.flags;
+      if (over && flags & FLAG.denyoom) return ERR.oom;
+    }
+    if (bits & GATE_MISCONF) return this.parts.misconf();
+    if (bits & GATE_NOREPLICAS) return ERR.noReplicas;
+    if (bits & GATE_READONLY) return ERR.readonly;
+    if (bits & GATE_STALE) return ERR.masterDown;
+    if (bits & GATE_LOADING) return ERR.loading;
+    if (bits & GATE_BUSY) return ERR.busy;
+    return null;
+  }
+  changed(call: Call): void {
+    this.propagation.changed(call);
+  }
+  denied(call: Call): Buffer | null {
+    return this.parts.denied(call);
+  }
+  beforeFlush(): boolean {
+    return this.parts.beforeFlush();
+  }
+  afterUnit(): void {
+    this.propagation.flush();
+  }
+  beginUnit(): void {
+    this.propagation.begin();
+  }
+  endUnit(): void {
+    this.propagation.end();
+  }
+
+  // ------------------------------------------------------------------------------------------------ Mode: keyspaces
+
+  select(client: Client, index: number): boolean {
+    const keyspace = this.databases[index];
+    if (keyspace === undefined) return false;
     client.dbIndex = index;
-    client.keyspace = this.databases[index];
+    client.keyspace = keyspace;
+    return true;
+  }
+  keyType(dbIndex: number, key: string): number {
+    const b = Buffer.from(key, "latin1");
+    const ref = this.databases[dbIndex].peek(b, 0, b.length);
+    return ref === 0 ? -1 : typeOf(ref);
+  }
+  keyExpired(dbIndex: number, key: string): boolean {
+    const b = Buffer.from(key, "latin1");
+    const ref = this.databases[dbIndex].findRaw(b, 0, b.length);
+    return ref !== 0 && this.databases[dbIndex].isExpired(ref);
+  }
+
+  // ------------------------------------------------------------------------------------------------ Mode: clients
+
+  role(): "master" | "replica" {
+    return this.parts.role();
+  }
+  published(call: Call): void {
+    this.parts.published(call);
+  }
+  left(client: Client): void {
+    this.parts.left(client);
+  }
+  closeLink(client: Client): void {
+    this.parts.closeLink(client);
+  }
+  replicaFloorBytes(): number {
+    return this.parts.replicaFloorBytes();
+  }
+  divert(client: Client, chunk: Buffer): boolean {
+    return this.parts.divert(client, chunk);
+  }
+  timedOut(client: Client): void {
+    this.parts.timedOut(client);
   }
 }

@@ -35,13 +35,8 @@ export class Rate {
 
 export class Stats {
   startMs: number;
-  connections: number;
-  rejectedConnections: number;
-  netInput: number;
-  netOutput: number;
   replInput: number;
   replOutput: number;
-  errorReplies: number;
   readsProcessed: number;
   writesProcessed: number;
   unexpectedErrors: number;
@@ -49,16 +44,12 @@ export class Stats {
   syncPartialOk: number;
   syncPartialErr: number;
   evictedClients: number;
-  outputLimitDisconnections: number;
-  queryLimitDisconnections: number;
   aclDeniedAuth: number;
   aclDeniedCmd: number;
   aclDeniedKey: number;
   aclDeniedChannel: number;
   peakMemory: number;
   dumpPayloadSanitizations: number;
-  /** Error replies by first word, at most 128 kinds. */
-  readonly errors: Map<string, number>;
   readonly ops: Rate;
   readonly input: Rate;
   readonly output: Rate;
@@ -68,13 +59,8 @@ export class Stats {
 
   constructor(nowMs: number) {
     this.startMs = nowMs;
-    this.connections = 0;
-    this.rejectedConnections = 0;
-    this.netInput = 0;
-    this.netOutput = 0;
     this.replInput = 0;
     this.replOutput = 0;
-    this.errorReplies = 0;
     this.readsProcessed = 0;
     this.writesProcessed = 0;
     this.unexpectedErrors = 0;
@@ -82,15 +68,12 @@ export class Stats {
     this.syncPartialOk = 0;
     this.syncPartialErr = 0;
     this.evictedClients = 0;
-    this.outputLimitDisconnections = 0;
-    this.queryLimitDisconnections = 0;
     this.aclDeniedAuth = 0;
     this.aclDeniedCmd = 0;
     this.aclDeniedKey = 0;
     this.aclDeniedChannel = 0;
     this.peakMemory = 0;
     this.dumpPayloadSanitizations = 0;
-    this.errors = new Map();
     this.ops = new Rate();
     this.input = new Rate();
     this.output = new Rate();
@@ -99,26 +82,13 @@ export class Stats {
     this.cronLoops = 0;
   }
 
-  /** An error reply went out; `line` is the whole `-CODE text\r\n`. Redis afterErrorReply. */
-  countError(line: Buffer): void {
-    this.errorReplies++;
-    let e = line.indexOf(32);
-    if (e < 0) e = line.length - 2;
-    const code = line.toString("latin1", 1, e);
-    const n = this.errors.get(code);
-    if (n !== undefined) this.errors.set(code, n + 1);
-    else if (this.errors.size < 128) this.errors.set(code, 1);
-  }
-
   /** CONFIG RESETSTAT. */
   reset(): void {
-    this.connections = this.rejectedConnections = 0;
-    this.netInput = this.netOutput = this.replInput = this.replOutput = 0;
-    this.errorReplies = this.readsProcessed = this.writesProcessed = this.unexpectedErrors = 0;
+    this.replInput = this.replOutput = 0;
+    this.readsProcessed = this.writesProcessed = this.unexpectedErrors = 0;
     this.syncFull = this.syncPartialOk = this.syncPartialErr = 0;
-    this.evictedClients = this.outputLimitDisconnections = this.queryLimitDisconnections = 0;
+    this.evictedClients = 0;
     this.aclDeniedAuth = this.aclDeniedCmd = this.aclDeniedKey = this.aclDeniedChannel = 0;
     this.dumpPayloadSanitizations = 0;
-    this.errors.clear();
   }
 }

@@ -18,6 +18,8 @@ export const settings = {
   listMaxListpackSize: -2,
   /** Nodes at either end of a list that stay uncompressed; 0: none is compressed. */
   listCompressDepth: 0,
+  /** Elements at least this long get a node of their own (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: when they do not fit a node. */
+  quicklistPackedThresholdBytes: 0,
   /** Size of a stream's nodes in bytes and entries; 0: no limit. */
   streamNodeMaxBytes: 4096,
   streamNodeMaxEntries: 100,

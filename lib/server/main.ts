@@ -1,0 +1,80 @@
+/**
+ * Boots the server mode: process and configuration, store, commands, parts, sockets, data, heartbeat. Cold. Redis server.c main.
+ *
+ *   beginRedis (cli) -> Server -> store, commands -> replication, persistence -> listen -> ready -> load -> cron
+ */
+import { randomBytes } from "node:crypto";
+import { version } from "../cli/version.ts";
+import { beginRedis } from "../cli/redis_process.ts";
+import type { Invocation } from "../cli/mode.ts";
+import { setHashSeed, setRandomSeed } from "../store/seed.ts";
+import { setReleaseHook, usedMemory, PAGE_BYTES } from "../store/arena.ts";
+import { openDatabases } from "../store/store.ts";
+import { setAccessTime } from "../store/access.ts";
+import { clock, resyncClock } from "../time/clock.ts";
+import { releasePages } from "../os/ffi.ts";
+import { clientLine } from "../clients/info_line.ts";
+import { applyClientConfig, applyStoreConfig } from "./apply_config.ts";
+import { startCron } from "./cron.ts";
+import { infoText } from "./info.ts";
+import { connectStore } from "./keyspace_events.ts";
+import { Listeners } from "./listeners.ts";
+import { bindServerCommands } from "./runs.ts";
+import { Server } from "./server.ts";
+import { ending, endServer } from "./shutdown.ts";
+
+/** Runs a server until it is shut down; the process ends by itself. */
+export async function runServer(invocation: Invocation): Promise<void> {
+  let server: Server | null = null;
+  const process = await beginRedis(invocation, {
+    sections: () =>
+      server === null
+        ? []
+        : [
+            { title: "INFO OUTPUT", text: infoText(server, ["everything"]) },
+            { title: "CLIENT LIST OUTPUT", text: [...server.dispatcher.clients.values()].map((c) => clientLine(c)).join("\n") },
+          ],
+  });
+  const { config, log } = process;
+  resyncClock();
+  setAccessTime(clock.nowMs);
+  const seed = randomBytes(12);
+  setHashSeed(seed.readInt32LE(0), seed.readInt32LE(4));
+  setRandomSeed(seed.readInt32LE(8));
+  setReleaseHook((memory, offset, length) => void releasePages(new Uint8Array(memory), offset, offset + length, PAGE_BYTES));
+  openDatabases(config.number("databases"));
+
+  server = new Server(process, version, randomBytes(20).toString("hex"));
+  const s = server;
+  applyStoreConfig(config);
+  applyClientConfig(config, s.service.settings, () => s.service.configure());
+  config.watch("requirepass", (c) => s.service.users.setDefaultPassword(c.text("requirepass")));
+  connectStore(s);
+  bindServerCommands(s);
+
+  const listeners = new Listeners(s, s.service.ingest.handler);
+  const refused = listeners.start();
+  if (refused !== null) process.fail(refused);
+  s.listeners = listeners.info;
+  config.hook(["port", "bind", "unixsocket", "unixsocketperm"], () => {
+    const why = listeners.start();
+    s.listeners = listeners.info;
+    if (why === null) process.showTitle();
+    return why === null ? null : "Unable to listen on this port. Check server logs.";
+  });
+  ending.closeListeners = () => listeners.close();
+  process.onShutdown(
+    (signal) => {
+      const flags = config.choice(signal === "SIGINT" ? "shutdown-on-sigint" : "shutdown-on-sigterm").split(" ");
+      const save = flags.includes("save") ? "yes" : flags.includes("nosave") ? "no" : "configured";
+      void endServer(s, { save, now: flags.includes("now"), force: flags.includes("force") }, ending.closeListeners);
+    },
+    () => s.loading,
+  );
+  log.target.role = s.role() === "master" ? "M" : "S";
+  log.notice("Server initialized");
+  s.startupMemory = usedMemory();
+  process.ready();
+  startCron(s);
+  log.notice("Ready to accept connections tcp");
+}

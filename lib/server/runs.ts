@@ -1,0 +1,32 @@
+/** Every command function of the server mode, by row name, and their binding to the table. Cold, once at start. */
+import { bindRows, type Runs } from "../clients/bind.ts";
+import { commandRuns, helpReply } from "../commands/command_info.ts";
+import { genericRuns } from "../commands/generic.ts";
+import { hashRuns } from "../commands/hash.ts";
+import { setRuns } from "../commands/set.ts";
+import { stringRuns } from "../commands/string.ts";
+import { rowTable } from "../commands/table/index.ts";
+import { debugRuns } from "./debug.ts";
+import { infoRuns } from "./info.ts";
+import { serverRuns } from "./commands.ts";
+import type { Server } from "./server.ts";
+
+/** Binds all; `more` are the runs of replication and persistence. */
+export function bindServerCommands(server: Server, ...more: Runs[]): void {
+  const table = rowTable("server");
+  const runs: Record<string, Runs[string]> = {
+    ...server.service.commands(),
+    ...stringRuns,
+    ...hashRuns,
+    ...setRuns,
+    ...genericRuns(server.databases),
+    ...serverRuns(server),
+    ...infoRuns(server),
+    ...debugRuns(server),
+    ...commandRuns(table),
+  };
+  for (const part of more) Object.assign(runs, part);
+  const renamed = new Map(server.config.renames.map(([from, to]) => [from.toLowerCase(), to.toLowerCase()]));
+  const unknown = bindRows(server.dispatcher, table.all, runs, { help: (row, call) => helpReply(row, call.out), renamed });
+  if (unknown.length > 0) throw new Error(`functions without a row: ${unknown.join(", ")}`);
+}
