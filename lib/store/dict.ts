@@ -20,7 +20,7 @@ import { BUCKET_SHIFT, SLOTS, Table, freeSlot, matches } from "./table.ts";
 /** Entries a main bucket holds on average when a table grows; it then has half of that. */
 const GROW_LOAD = 9;
 /** A table shrinks below this average, to one between 3 and 6. */
-const SHRINK_LOAD = 1;
+const SHRINK_LOAD = 2;
 const AFTER_SHRINK_LOAD = 6;
 /** A shrink makes a table at most this much smaller: one SCAN step visits that many buckets. */
 const SHRINK_BITS_MAX = 4;
