@@ -68,11 +68,13 @@ export async function beginRedis(invocation: Invocation, options: BeginOptions =
   if (args.stdin) log.notice("Reading config from stdin");
   const stdin = args.stdin ? readFileSync(0, "latin1") : null;
   const source = { file: config.file, stdin, options: args.options };
-  const refused = readRedisConf(config, source, options.handlers?.(config));
+  const notes: string[] = [];
+  const handlers = { note: (text: string) => void notes.push(text), ...options.handlers?.(config) };
+  const refused = readRedisConf(config, source, handlers);
   if (refused !== null) endForConfig(refused, log, options.hint, parent?.failed);
   config.watch("loglevel", (c) => void (log.target.level = c.choice("loglevel")));
   log.target.file = config.text("logfile");
-  const failed = (await options.check?.(config)) ?? null;
+  const failed = impossible(config) ?? (await options.check?.(config)) ?? null;
   if (failed !== null) endForConfig(failed, log, options.hint, parent?.failed);
   if (config.bool("syslog-enabled")) {
     const send = openSyslog(config.text("syslog-ident"), config.choice("syslog-facility"));
@@ -86,7 +88,27 @@ export async function beginRedis(invocation: Invocation, options: BeginOptions =
     process.exit(text === null ? 0 : 1);
   }
   // A daemon without a log file has none: its standard output goes nowhere.
-  return new RedisProcess(invocation, config, log, directory, background, supervised, options);
+  const made = new RedisProcess(invocation, config, log, directory, background, supervised, options);
+  for (const note of notes) log.warning(note);
+  return made;
+}
+
+/** What a file may ask for and redisha cannot be: better no start than another one than was meant. */
+function impossible(config: Config): ConfigFailure | null {
+  const refuse = (text: string): ConfigFailure => ({ kind: "open", text });
+  if (config.modules.length > 0) {
+    return refuse(
+      `Can't load module from ${config.modules[0][0]}: server aborting. redisha cannot run Redis modules: take out the loadmodule line.`,
+    );
+  }
+  if (config.moduleSettings.length > 0) {
+    const [name] = config.moduleSettings[0];
+    return refuse(`Module Configuration detected without loadmodule directive or no ApplyConfig call: aborting. ('${name}')`);
+  }
+  if (config.bool("cluster-enabled") && !config.sentinel) {
+    return refuse("cluster-enabled yes: redisha does not do Redis Cluster. It keeps one data set available with Sentinels and its proxy.");
+  }
+  return null;
 }
 
 /** redis-server's options that look at the machine and do not serve. */

@@ -174,8 +174,7 @@ function byReason({ raw, words, reason, config }: RefusedLine): Hint[] {
     return [{ column: start, text: unknownName(typed, words, config) }];
   }
   const column = words.length > 1 ? Math.max(start, raw.indexOf(words[1], start + typed.length)) : start;
-  if (/wrong number of arguments/i.test(reason))
-    return [{ column: start, text: `${row.name} takes ${countText(row)}; write: ${usageOf(row)}` }];
+  if (/wrong number of arguments/i.test(reason)) return [{ column: start, text: `${countText(row)}write: ${usageOf(row)}` }];
   if ("values" in row && words.length > 1) {
     const near = nearest(words[1].toLowerCase(), row.values);
     if (near !== null) return [{ column, text: `did you mean '${near}'?` }];
@@ -184,7 +183,20 @@ function byReason({ raw, words, reason, config }: RefusedLine): Hint[] {
 }
 
 function countText(row: Row): string {
-  return row.type === "special" ? "other arguments" : "exactly one value (quote it when it holds blanks)";
+  return row.type === "special" ? "" : `${row.name} takes exactly one value (quote it when it holds blanks); `;
+}
+
+/**
+ * A comment at whose end a directive seems to be glued ("... a daemon service.port 26379"): files copied from web pages lose line breaks, and
+ * a comment that swallows a directive is no error to anybody. Gives what to say in the log, or null.
+ */
+export function swallowedDirective(raw: string): string | null {
+  const found = /[a-z)"'][.?!)#]([a-z_-]+) \S/i.exec(raw);
+  if (found === null) return null;
+  const name = found[1].toLowerCase();
+  if (!allNames().includes(name)) return null;
+  const at = found.index + 2;
+  return `column ${columnOf(raw, at)}: this comment seems to have swallowed '${raw.slice(at).trim()}': is a line break missing before it?`;
 }
 
 function unknownName(typed: string, words: readonly string[], config: Config): string {

@@ -10,7 +10,7 @@ import { splitArgs } from "../bytes/args.ts";
 import { strerror } from "../bytes/errno.ts";
 import { globMatchText } from "../bytes/glob.ts";
 import type { Config } from "./config.ts";
-import { lineHints } from "./hints.ts";
+import { lineHints, swallowedDirective } from "./hints.ts";
 import type { KeyOf } from "./rewrite.ts";
 import { REDIS_VERSION } from "./version.ts";
 import { FILE_ONLY, FORGOTTEN } from "./redis_rows.ts";
@@ -38,6 +38,8 @@ export interface LineHandlers {
   renameCommand?: (from: string, to: string) => string | null;
   /** In Sentinel mode: words behind `sentinel`. */
   sentinel?: (words: readonly string[], line: number, text: string) => string | null;
+  /** Takes what is no error and still looks wrong, for the log. */
+  note?: (text: string) => void;
 }
 
 export interface ConfigSource {
@@ -98,6 +100,7 @@ function readSource(config: Config, source: ConfigSource, handlers: LineHandlers
     .split("\n");
   for (const [i, raw] of lines.entries()) {
     const text = raw.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
+    if (text.startsWith("#")) noteComment(raw, pieces, i, handlers);
     if (text === "" || text.startsWith("#")) continue;
     const words = splitArgs(text);
     const reason = words === null ? "Unbalanced quotes in configuration line" : readWords(config, words, i + 1, text, handlers, depth);
@@ -106,6 +109,13 @@ function readSource(config: Config, source: ConfigSource, handlers: LineHandlers
     const hints = lineHints({ raw, words, reason, config, place: place.name, line: place.line });
     throw new Failed({ kind: "line", failure: { line: i + 1, text, reason, hints } });
   }
+}
+
+function noteComment(raw: string, pieces: readonly Piece[], index: number, handlers: LineHandlers): void {
+  const doubt = swallowedDirective(raw);
+  if (doubt === null) return;
+  const place = placeOf(pieces, index);
+  handlers.note?.(`${place.name}, line ${place.line}, ${doubt}`);
 }
 
 /** The file and its own line number for a line (from 0) of the joined pieces. */

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cli, freePort, redisha, tempDir, until } from "../support/programs.ts";
+import { cli, freePort, redisha, root, tempDir, until } from "../support/programs.ts";
 
 let dir = "";
 beforeAll(() => void (dir = tempDir()));
@@ -101,6 +101,83 @@ test("the article's init script: start, restart, stop; its configuration with it
     if (last > 0 && alive(last)) process.kill(last, "SIGKILL");
   }
 }, 20000);
+
+/** A script of conf/ with the paths of this test. */
+function ownScript(name: string, folder: string): string {
+  for (const sub of ["run", "etc", "default"]) mkdirSync(join(folder, sub), { recursive: true });
+  const text = readFileSync(join(root, "conf/redis.init"), "latin1")
+    .replaceAll("/usr/local/bin/redisha", redisha)
+    .replaceAll("/etc/redis/", `${folder}/etc/`)
+    .replaceAll("/var/run/", `${folder}/run/`)
+    .replaceAll("/etc/default/", `${folder}/default/`);
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+test("our own init script: start twice, status, stop twice, a start that fails", async () => {
+  const folder = join(dir, "own");
+  const script = ownScript("sentinel_1", folder);
+  const port = freePort();
+  const conf = join(folder, "etc/sentinel_1.conf");
+  writeFileSync(conf, `port ${port}\nbind 127.0.0.1\nlogfile ${folder}/s.log\ndir ${folder}\n`);
+  expect((await run(script, "status")).code).toBe(3);
+  expect(await run(script, "start")).toEqual({ code: 0, out: "Starting sentinel_1 ...\n", err: "" });
+  const pid = Number(readFileSync(join(folder, "run/sentinel_1.pid"), "latin1"));
+  try {
+    expect(await cli(port, "ping")).toBe("PONG");
+    expect((await run(script, "start")).out).toBe(`sentinel_1 runs already (process ${pid})\n`);
+    expect((await run(script, "status")).code).toBe(0);
+    expect((await run(script, "stop")).code).toBe(0);
+    expect(alive(pid)).toBe(false);
+  } finally {
+    if (alive(pid)) process.kill(pid, "SIGKILL");
+  }
+  expect((await run(script, "stop")).out).toBe("sentinel_1 does not run\n");
+  writeFileSync(conf, "sentinel monitor\n");
+  const failed = await run(script, "start");
+  expect(failed.code).toBe(1);
+  expect(failed.err).toContain(">>> 'sentinel monitor'");
+  expect((await run(script, "jump")).code).toBe(2);
+});
+
+test("systemd takes our units", async () => {
+  if (Bun.which("systemd-analyze") === null) {
+    console.log("SKIPPED: no systemd-analyze");
+    return;
+  }
+  for (const name of ["redis.service", "sentinel.service"]) {
+    const text = readFileSync(join(root, "conf", name), "latin1");
+    expect(text).toContain("\nType=notify\n");
+    writeFileSync(join(dir, name), text.replace("/usr/local/bin/redisha", redisha));
+    const verified = await run("systemd-analyze", "verify", join(dir, name));
+    expect([name, verified.code, verified.err]).toEqual([name, 0, ""]);
+  }
+});
+
+test("start-stop-daemon starts, finds and stops it by its executable, as Debian's scripts do", async () => {
+  const tool = "/usr/sbin/start-stop-daemon";
+  if (!existsSync(tool)) {
+    console.log("SKIPPED: no start-stop-daemon");
+    return;
+  }
+  const folder = join(dir, "debian");
+  mkdirSync(folder, { recursive: true });
+  const link = join(folder, "redis-sentinel");
+  symlinkSync(redisha, link);
+  const conf = join(folder, "s.conf");
+  const pidFile = join(folder, "s.pid");
+  const port = freePort();
+  writeFileSync(conf, `port ${port}\nbind 127.0.0.1\ndaemonize yes\npidfile ${pidFile}\nlogfile ${folder}/s.log\ndir ${folder}\n`);
+  const start = await run(tool, "--start", "--quiet", "--oknodo", "--pidfile", pidFile, "--exec", link, "--", conf);
+  expect(start).toEqual({ code: 0, out: "", err: "" });
+  expect(await cli(port, "ping")).toBe("PONG");
+  expect((await run(tool, "--status", "--pidfile", pidFile, "--exec", link)).code).toBe(0);
+  const stop = await run(tool, "--stop", "--retry", "forever/TERM/1", "--quiet", "--oknodo", "--pidfile", pidFile, "--exec", link);
+  expect(stop.code).toBe(0);
+  expect(existsSync(pidFile)).toBe(false);
+});
 
 test("a Sentinel without a file, or with one it cannot write, says so and exits 1", async () => {
   const none = await run(redisha, "--sentinel");

@@ -78,6 +78,26 @@ test.each([
   expect(hintOf(`${line}\n`)).toContain(hint);
 });
 
+test("a comment that swallowed a directive is noted, prose is not", () => {
+  const notes: string[] = [];
+  const text =
+    "# Specifies the port, log file, and run it as a daemon service.port 26379\n" +
+    "# When a slave is promoted to master state.sentinel monitor master01 localhost 6379 1\n" +
+    "# required.#sentinel auth-pass a b\n" +
+    "# Set the save points. save 60 1000 is usual; see redis.conf port and so on, e.g.port\n";
+  const file = write("c.conf", text);
+  expect(readRedisConf(new Config(), { file, stdin: null, options: null }, { note: (n) => notes.push(n) })).toBeNull();
+  expect(notes).toEqual([
+    `${file}, line 1, column 64: this comment seems to have swallowed 'port 26379': is a line break missing before it?`,
+    `${file}, line 2, column 44: this comment seems to have swallowed 'sentinel monitor master01 localhost 6379 1': is a line break missing before it?`,
+  ]);
+});
+
+test("a whole line glued to a value, as in the article", () => {
+  const hints = hintOf("dir /var/lib/redis/sentinel\\_26379# Monitor redis\\_6379 master running on port 6379\n");
+  expect(hints).toContain("line 1, column 35: a comment needs a line of its own: a line break is missing here, before #");
+});
+
 test("columns count characters, not bytes", () => {
   expect(hintOf("logfile \u00e9\u00e9\u00e9 port 1\n")).toContain("column 13: a line break is missing here, before 'port'");
 });
