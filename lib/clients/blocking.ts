@@ -9,6 +9,7 @@
  * As Redis 7.2 blocked.c: the command is executed again from its first argument, so it knows nothing of waiting but its own `block` call.
  * Knows no store: Mode.keyType says whether a key holds what a client waits for.
  */
+import { parseDouble } from "../bytes/number.ts";
 import { ERR, errorLine } from "../resp/errors.ts";
 import { clock } from "../time/clock.ts";
 import type { Call } from "./call.ts";
@@ -307,6 +308,24 @@ export class Blocking {
     return n;
   }
 }
+
+/**
+ * The timeout of a blocking command: argument i in seconds, fractions allowed, as milliseconds; 0 is for ever. Replies and returns NaN
+ * when it is none. Redis timeout.c getTimeoutFromObjectOrReply.
+ */
+export function readTimeoutMs(call: Call, i: number): number {
+  const { out } = call;
+  const seconds = parseDouble(call.buf, call.s(i), call.e(i));
+  let line: Buffer | null = null;
+  if (Number.isNaN(seconds)) line = ERR.timeoutNotFloat;
+  else if (seconds * 1000 > INT64_MAX) line = ERR.timeoutOutOfRange;
+  else if (seconds < 0) line = ERR.timeoutNegative;
+  else if (seconds * 1000 > INT64_MAX - clock.nowMs) line = ERR.timeoutOutOfRange;
+  if (line === null) return Math.ceil(seconds * 1000);
+  out.error(line);
+  return Number.NaN;
+}
+const INT64_MAX = 2 ** 63;
 
 /** A copy of a request that outlives its chunk. */
 export function saveCall(call: Call): Queued {

@@ -2,6 +2,7 @@
  * CLIENT and its subcommands, but those about tracking (tracking.ts) and HELP (built from the rows). COLD.
  * Texts, options and the order of checks follow Redis 7.2 networking.c clientCommand.
  */
+import { parseBigInt64 } from "../bytes/number.ts";
 import { ERR, errorLine } from "../resp/errors.ts";
 import { clock } from "../time/clock.ts";
 import type { Runs } from "./bind.ts";
@@ -22,6 +23,7 @@ import { tooMany } from "./replies.ts";
 import type { Service } from "./service.ts";
 import type { User } from "./users.ts";
 
+const INT64_MAX = 0x7fffffffffffffffn;
 const fail = (text: string): Buffer => errorLine(`ERR ${text}`);
 const E = {
   clientId: fail("Invalid client ID"),
@@ -177,8 +179,10 @@ function pause(service: Service, call: Call): void {
     if (call.is(3, "write")) all = false;
     else if (!call.is(3, "all")) return out.error(E.pauseMode);
   }
-  const ms = call.integer(2);
-  if (Number.isNaN(ms)) return out.error(E.timeout);
+  const big = parseBigInt64(call.buf, call.s(2), call.e(2));
+  if (big === null) return out.error(E.timeout);
+  if (big > INT64_MAX - BigInt(clock.nowMs)) return out.error(ERR.timeoutOutOfRange);
+  const ms = Number(big);
   if (ms < 0) return out.error(ERR.timeoutNegative);
   if (ms > 0) service.pause.byCommand(clock.nowMs + ms, all);
   out.ok();

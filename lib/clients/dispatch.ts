@@ -276,8 +276,8 @@ export class Dispatcher {
     if (client.multi !== null) client.flags |= FLAG_DIRTY_EXEC;
     if (call.command !== null) {
       call.command.rejected++;
-      if (call.command.name === "exec" && client.multi !== null) {
-        // The transaction ends here, with the reason (Redis multi.c execCommandAbort).
+      if (call.command.name === "exec") {
+        // The transaction, if there is one, ends here, with the reason (Redis multi.c execCommandAbort).
         this.execAborted?.(call);
         line = errorLine(`EXECABORT Transaction discarded because of: ${line.toString("latin1", 1, line.length - 2)}`);
       }

@@ -58,17 +58,23 @@ export function wrongNumber(name: string): Buffer {
   return errorLine(`ERR wrong number of arguments for '${name}' command`);
 }
 
+/** The first bytes of a text as the original prints them: it ends at a NUL. */
+function printed(text: string, most: number): string {
+  const nul = text.indexOf("\0");
+  return text.slice(0, nul >= 0 && nul < most ? nul : most);
+}
+
 /** Redis commandCheckExistence: the first 128 bytes of the name and of the arguments. */
 export function unknownCommand(name: string, args: string[]): Buffer {
   let list = "";
   for (const arg of args) {
     if (list.length >= 128) break;
-    list += `'${arg.slice(0, 128 - list.length)}' `;
+    list += `'${printed(arg, 128 - list.length)}' `;
   }
-  return errorLine(`ERR unknown command '${name.slice(0, 128)}', with args beginning with: ${list}`);
+  return errorLine(`ERR unknown command '${printed(name, 128)}', with args beginning with: ${list}`);
 }
 
 /** Redis commandCheckExistence for a container: `sub` as the client typed it, `container` upper-cased. */
 export function unknownSubcommand(container: string, sub: string): Buffer {
-  return errorLine(`ERR unknown subcommand '${sub.slice(0, 128)}'. Try ${container.toUpperCase()} HELP.`);
+  return errorLine(`ERR unknown subcommand '${printed(sub, 128)}'. Try ${container.toUpperCase()} HELP.`);
 }

@@ -8,6 +8,7 @@
 import { FLAG } from "../../../lib/commands/table/row.ts";
 import { rowTable } from "../../../lib/commands/table/index.ts";
 import { bindRows, type Runs } from "../../../lib/clients/bind.ts";
+import { readTimeoutMs } from "../../../lib/clients/blocking.ts";
 import type { Call } from "../../../lib/clients/call.ts";
 import { type Client, FLAG_DENY_BLOCKING } from "../../../lib/clients/client.ts";
 import { GATE_READONLY } from "../../../lib/clients/command.ts";
@@ -175,9 +176,12 @@ export class SmallServer {
   }
 
   private blpop(call: Call): void {
+    const timeoutMs = readTimeoutMs(call, call.argc - 1);
+    if (Number.isNaN(timeoutMs)) return;
     const keys: string[] = [];
     for (let i = 1; i < call.argc - 1; i++) keys.push(call.text(i));
     for (const key of keys) {
+      if (this.mode.keyType(call.client.dbIndex, key) === 0) return call.out.error(ERR.wrongType);
       const got = this.take(call, key);
       if (got === null) continue;
       call.out.array(2);
@@ -187,7 +191,7 @@ export class SmallServer {
       return;
     }
     if (call.client.flags & FLAG_DENY_BLOCKING) return call.out.nilArray();
-    this.service.blocking.block(call, keys, LIST, Number(call.text(call.argc - 1)) * 1000);
+    this.service.blocking.block(call, keys, LIST, timeoutMs);
   }
 
   private blmove(call: Call): void {
