@@ -11,7 +11,7 @@
  *
  *   scan(cursor)      Redis' reverse-binary cursor: whatever stays in the dict during a whole scan is reported, also across resizes
  *   walk(position)    plain order; exact while moves are paused or nothing changes
- *   randomRef()       every entry equally likely: rejection over bucket x slot, whatever the chains look like
+ *   randomRef()       every entry equally likely: rejection over all slots of main and overflow buckets, whatever the chains look like
  */
 import { UNIT_MASK, m32, m8 } from "./arena.ts";
 import { hashBytes, randomBelow } from "./seed.ts";
@@ -227,9 +227,11 @@ export class Dict {
       }
       const next = a[base];
       if (next === 0) break;
+      if (a !== from.main) a.fill(0, base, base + 16); // the sampler looks into overflow buckets too
       a = from.pages[next >> from.pageShift];
       base = (next & from.pageMask) << BUCKET_SHIFT;
     }
+    if (a !== from.main) a.fill(0, base, base + 16);
     from.clear(bucket);
   }
 
@@ -312,12 +314,16 @@ export class Dict {
     const t1 = this.t1;
     const left = t0.mask + 1 - this.moved;
     const right = t1 === null ? 0 : this.targets(t0, t1);
-    const depth = t1 === null || t0.depth > t1.depth ? t0.depth : t1.depth;
-    const slots = depth * SLOTS;
+    const over = t0.overflowBuckets();
+    const total = left + right + over + (t1 === null ? 0 : t1.overflowBuckets());
     for (let i = 0; i < SAMPLE_TRIES; i++) {
-      const pick = randomBelow(left + right);
-      const ref =
-        pick < left ? refAt(t0, this.moved + pick, randomBelow(slots)) : refAt(t1!, this.target(t0, t1!, pick - left), randomBelow(slots));
+      const pick = randomBelow(total);
+      const slot = randomBelow(SLOTS);
+      let ref: number;
+      if (pick < left) ref = t0.main[((this.moved + pick) << BUCKET_SHIFT) + 4 + slot];
+      else if (pick < left + right) ref = t1!.main[(this.target(t0, t1!, pick - left) << BUCKET_SHIFT) + 4 + slot];
+      else if (pick < left + right + over) ref = t0.overflowSlot(pick - left - right, slot);
+      else ref = t1!.overflowSlot(pick - left - right - over, slot);
       if (ref !== 0) return ref;
     }
     return this.walkFrom(randomBelow(left + right), left, right);
@@ -395,20 +401,6 @@ function pushChain(t: Table, bucket: number, into: RefList): void {
     a = t.pages[next >> t.pageShift];
     base = (next & t.pageMask) << BUCKET_SHIFT;
   }
-}
-
-/** The ref in slot `slot` of a chain (0 and up through the overflow buckets), 0 when there is none. */
-function refAt(t: Table, bucket: number, slot: number): number {
-  let a = t.main;
-  let base = bucket << BUCKET_SHIFT;
-  while (slot >= SLOTS) {
-    const next = a[base];
-    if (next === 0) return 0;
-    a = t.pages[next >> t.pageShift];
-    base = (next & t.pageMask) << BUCKET_SHIFT;
-    slot -= SLOTS;
-  }
-  return a[base + 4 + slot];
 }
 
 /** Adds one to the cursor's bits under `mask`, the highest bit first. */

@@ -33,8 +33,6 @@ export class Table {
   readonly pages: Int32Array[];
   readonly pageShift: number;
   readonly pageMask: number;
-  /** Buckets of the longest chain this table ever had. */
-  depth: number;
   private overTop: number;
   private overFree: number;
   private bytes: number;
@@ -46,7 +44,6 @@ export class Table {
     this.pages = [];
     this.pageShift = bits < 6 ? 2 : bits < 12 ? 6 : 10;
     this.pageMask = (1 << this.pageShift) - 1;
-    this.depth = 1;
     this.overTop = 1;
     this.overFree = 0;
     this.bytes = this.main.byteLength;
@@ -79,12 +76,10 @@ export class Table {
   insert(bucket: number, tag: number, ref: number): void {
     let a = this.main;
     let base = bucket << BUCKET_SHIFT;
-    let length = 1;
     while (a[base] !== 0) {
       const next = a[base];
       a = this.pages[next >> this.pageShift];
       base = (next & this.pageMask) << BUCKET_SHIFT;
-      length++;
     }
     let slot = freeSlot(a, base);
     if (slot === SLOTS) {
@@ -93,7 +88,6 @@ export class Table {
       a = this.pages[next >> this.pageShift];
       base = (next & this.pageMask) << BUCKET_SHIFT;
       slot = 0;
-      if (++length > this.depth) this.depth = length;
     }
     const word = base + 1 + (slot >> 2);
     a[word] |= tag << ((slot & 3) << 3);
@@ -166,6 +160,17 @@ export class Table {
       this.giveOverflow(before[beforeBase]);
       before[beforeBase] = 0;
     }
+  }
+
+  /** Overflow buckets ever taken; some may be free again, and then their slots are. */
+  overflowBuckets(): number {
+    return this.overTop - 1;
+  }
+
+  /** The ref in a slot of the i-th overflow bucket (0 and up), 0 when it is free. */
+  overflowSlot(i: number, slot: number): number {
+    const index = i + 1;
+    return this.pages[index >> this.pageShift][((index & this.pageMask) << BUCKET_SHIFT) + 4 + slot];
   }
 
   private takeOverflow(): number {

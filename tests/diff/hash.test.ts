@@ -3,16 +3,14 @@
  * random commands across the thresholds. Replies without an order of their own are compared sorted.
  */
 import { describe, expect, test } from "bun:test";
-import { hashRuns } from "../../lib/commands/hash.ts";
-import type { Both } from "../support/both.ts";
-import { startLocalBoth } from "../support/local_both.ts";
+import { Both } from "../support/both.ts";
 import { hasRedis } from "../support/programs.ts";
 
 const BYTES = Buffer.from([0, 255, 13, 10, 128]);
 
 describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
   test("every command on hashes small and large, absent keys and wrong types", async () => {
-    await using both = await startLocalBoth(resp, hashRuns);
+    await using both = await Both.start(resp);
     await both.do("SET", "string", "x");
     for (const words of [
       "HSET string f v",
@@ -144,7 +142,7 @@ describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
   });
 
   test("sums: 64 bits exactly, floats as long doubles", async () => {
-    await using both = await startLocalBoth(resp, hashRuns);
+    await using both = await Both.start(resp);
     const integers = [
       "0",
       "1",
@@ -179,7 +177,7 @@ describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
   });
 
   test("random commands around the thresholds", async () => {
-    await using both = await startLocalBoth(resp, hashRuns);
+    await using both = await Both.start(resp);
     await both.do("CONFIG", "SET", "hash-max-listpack-entries", 8);
     await both.do("CONFIG", "SET", "hash-max-listpack-value", 20);
     const next = random(12345 + resp);

@@ -3,14 +3,12 @@
  * another order there: all members are compared sorted, and the encoding where 7.2 differs is named.
  */
 import { describe, expect, test } from "bun:test";
-import { setRuns } from "../../lib/commands/set.ts";
-import type { Both } from "../support/both.ts";
-import { startLocalBoth } from "../support/local_both.ts";
+import { Both } from "../support/both.ts";
 import { hasRedis } from "../support/programs.ts";
 
 describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
   test("every command on all encodings, absent keys and wrong types", async () => {
-    await using both = await startLocalBoth(resp, setRuns);
+    await using both = await Both.start(resp);
     await both.do("SET", "string", "x");
     await both.do("SADD", "one", "1");
     for (const words of [
@@ -125,7 +123,7 @@ describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
   });
 
   test("SPOP: as many as asked for, members that were there, an emptied key goes", async () => {
-    await using both = await startLocalBoth(resp, setRuns);
+    await using both = await Both.start(resp);
     const sets: Record<string, string[]> = {
       ints: Array.from({ length: 50 }, (_, i) => String(i * 977)),
       texts: Array.from({ length: 50 }, (_, i) => `m${i}`),
@@ -154,7 +152,7 @@ describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
   });
 
   test("unions, intersections and differences of everything with everything", async () => {
-    await using both = await startLocalBoth(resp, setRuns);
+    await using both = await Both.start(resp);
     await both.do("SADD", "ints", ...Array.from({ length: 100 }, (_, i) => String(i * 3)));
     await both.do("SADD", "few", "3", "6", "7");
     await both.do("SADD", "mixed", "3", "word", "9", "other", "");
@@ -189,7 +187,7 @@ describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
   });
 
   test("random commands around the thresholds", async () => {
-    await using both = await startLocalBoth(resp, setRuns);
+    await using both = await Both.start(resp);
     await both.do("CONFIG", "SET", "set-max-intset-entries", 6);
     const next = random(777 + resp);
     const member = () => (next(4) === 0 ? `m${next(10)}` : String(next(30) - 10));
