@@ -75,9 +75,9 @@ export interface Host {
 export interface Observers {
   /** MONITOR clients exist. */
   monitor: ((call: Call) => void) | null;
-  /** Commands slower than this go to the slow log; -1: none. */
-  slowlogMicros: number;
-  slowlog: ((call: Call, micros: number) => void) | null;
+  /** Commands that took at least slowMicros: slow log, latency monitor. Infinity: nobody asks. */
+  slowMicros: number;
+  slow: ((call: Call, micros: number) => void) | null;
   /** Client tracking: keys read by a tracking client. */
   tracking: ((call: Call) => void) | null;
   /** Latency histograms (latency-tracking). */
@@ -114,7 +114,7 @@ export class Dispatcher {
     this.host = host;
     this.table = new CommandTable();
     this.gates = 0;
-    this.observers = { monitor: null, slowlogMicros: -1, slowlog: null, tracking: null, latency: null, failed: null };
+    this.observers = { monitor: null, slowMicros: Infinity, slow: null, tracking: null, latency: null, failed: null };
     this.clients = new Map();
     this.pending = [];
     this.depth = 0;
@@ -378,7 +378,7 @@ export class Dispatcher {
       o.failed?.(call, out.lastError!);
     }
     this.account(command, micros);
-    if (o.slowlogMicros >= 0 && micros >= o.slowlogMicros && o.slowlog !== null) o.slowlog(call, micros);
+    if (micros >= o.slowMicros) o.slow!(call, micros);
     if (o.monitor !== null) o.monitor(call);
     if (call.dirty !== 0 || call.instead !== null) this.host.changed(call);
     if (o.tracking !== null) o.tracking(call);

@@ -14,10 +14,12 @@ import { quoteArg } from "../bytes/args.ts";
 import { ERR, errorLine } from "../resp/errors.ts";
 import { clock } from "../time/clock.ts";
 import {
+  CLIENT_REPLICA,
   FLAG_BLOCKED,
   FLAG_CLOSE_AFTER_REPLY,
   FLAG_CLOSE_ASAP,
   FLAG_MASTER,
+  FLAG_NO_EVICT,
   FLAG_PUBSUB,
   FLAG_REPLICA,
   FLAG_UNIX,
@@ -65,6 +67,7 @@ export class Registry {
   rejectedConnections: number;
   queryLimitDisconnections: number;
   outputLimitDisconnections: number;
+  evictedClients: number;
   netInputBytes: number;
   /** Bytes sent by connections that are gone; `netOutputBytes` adds the living ones. */
   private sentByGone: number;
@@ -91,6 +94,7 @@ export class Registry {
     this.rejectedConnections = 0;
     this.queryLimitDisconnections = 0;
     this.outputLimitDisconnections = 0;
+    this.evictedClients = 0;
     this.netInputBytes = 0;
     this.sentByGone = 0;
     this.sentBase = 0;
@@ -205,6 +209,40 @@ export class Registry {
     for (const client of this.dispatcher.clients.values()) client.request.maxBulkBytes = this.settings.maxBulkBytes;
   }
 
+  /** The client's link is a replica's from now on (PSYNC, SYNC): other limits, no keys, no pause. */
+  becomeReplica(client: Client): void {
+    client.flags |= FLAG_REPLICA;
+    client.gates |= CLIENT_REPLICA;
+    this.setLimit(client);
+  }
+
+  /** maxmemory-clients: while all clients together cost too much, the most expensive one goes. Redis networking.c evictClients. */
+  evict(): void {
+    // Below this nobody could talk to the server any more.
+    const limit = Math.max(this.settings.maxMemoryClientsBytes, 128 * 1024);
+    if (this.settings.maxMemoryClientsBytes === 0) return;
+    let total = 0;
+    const evictable: [bytes: number, client: Client][] = [];
+    for (const client of this.dispatcher.clients.values()) {
+      const type = clientType(client);
+      if (type !== "normal" && type !== "pubsub") continue;
+      const bytes = memoryOf(client);
+      total += bytes;
+      if (!(client.flags & FLAG_NO_EVICT)) evictable.push([bytes, client]);
+    }
+    if (total < limit) return;
+    evictable.sort((a, b) => a[0] - b[0]);
+    while (total >= limit) {
+      const next = evictable.pop();
+      if (next === undefined) return this.log.warning("Over client maxmemory after evicting all evictable clients");
+      const line = clientLine(next[1]);
+      this.free(next[1]);
+      this.log.notice(`Evicting client: ${line}`);
+      this.evictedClients++;
+      total -= next[0];
+    }
+  }
+
   /** True when the client's output exceeds its hard limit, or has exceeded the soft one for too long: it is closed then. */
   overOutputLimit(client: Client): boolean {
     const bytes = client.out.pendingBytes() + client.sharedOutputBytes;
@@ -301,6 +339,7 @@ export class Registry {
     this.rejectedConnections = 0;
     this.queryLimitDisconnections = 0;
     this.outputLimitDisconnections = 0;
+    this.evictedClients = 0;
     this.netInputBytes = 0;
     this.sentBase += this.netOutputBytes;
   }

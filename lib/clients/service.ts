@@ -16,6 +16,7 @@ import { type Client, FLAG_BLOCKED } from "./client.ts";
 import { connectionCommands } from "./connection.ts";
 import { Dispatcher, type Host } from "./dispatch.ts";
 import { Ingest } from "./ingest.ts";
+import { LatencyEvents } from "./latency_events.ts";
 import { recordLatency } from "./latency.ts";
 import type { Mode } from "./mode.ts";
 import { Monitor } from "./monitor.ts";
@@ -43,6 +44,7 @@ export class Service {
   readonly blocking: Blocking;
   readonly pause: Pause;
   readonly slowlog: SlowLog;
+  readonly latency: LatencyEvents;
   readonly monitor: Monitor;
   readonly tracking: TrackingTable;
   readonly errors: ErrorStats;
@@ -77,7 +79,8 @@ export class Service {
     });
     this.watching = new Watching(mode);
     this.transactions = new Transactions(dispatcher, mode, this.watching);
-    this.slowlog = new SlowLog(dispatcher, settings);
+    this.latency = new LatencyEvents(dispatcher, settings);
+    this.slowlog = new SlowLog(settings);
     this.blocking = new Blocking(dispatcher, mode, {
       resume: (client) => ingest.resumeLater(client),
       finished: (client, saved, micros) => {
@@ -110,7 +113,14 @@ export class Service {
 
   /** After a change to the settings: what is kept elsewhere for speed. */
   configure(): void {
-    this.slowlog.configure();
+    this.slowlog.trim();
+    const { slowlogSlowerThanMicros: slowlog, latencyMonitorMs: monitor } = this.settings;
+    const o = this.dispatcher.observers;
+    o.slowMicros = Math.min(slowlog < 0 ? Infinity : slowlog, monitor > 0 ? monitor * 1000 : Infinity);
+    o.slow = (call, micros) => {
+      this.slowlog.add(call, micros);
+      this.latency.command(call, micros);
+    };
     this.registry.setLimits();
     this.registry.setMaxBulk();
     this.dispatcher.observers.latency = this.settings.latencyTracking ? recordLatency : null;
@@ -126,6 +136,7 @@ export class Service {
       ...this.pubsub.commands(),
       ...this.transactions.commands(),
       ...this.slowlog.commands(),
+      ...this.latency.commands(),
       ...this.monitor.commands(),
     };
   }
@@ -139,6 +150,7 @@ export class Service {
   /** `hz` times a second. */
   cron(): void {
     this.registry.cron();
+    this.registry.evict();
     this.pause.tick();
     this.dispatcher.endEvent();
   }

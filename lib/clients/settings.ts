@@ -28,8 +28,12 @@ export interface ClientSettings {
   /** -1: the slow log is off. */
   slowlogSlowerThanMicros: number;
   slowlogMaxLength: number;
+  /** latency-monitor-threshold; 0: off. */
+  latencyMonitorMs: number;
   latencyTracking: boolean;
   latencyPercentiles: number[];
+  /** maxmemory-clients in bytes, a percentage already worked out; 0: no limit. */
+  maxMemoryClientsBytes: number;
   /** tracking-table-max-keys; 0: no limit. */
   trackingTableMaxKeys: number;
 }
@@ -53,8 +57,10 @@ export function defaultSettings(): ClientSettings {
     hz: 10,
     slowlogSlowerThanMicros: 10000,
     slowlogMaxLength: 128,
+    latencyMonitorMs: 0,
     latencyTracking: true,
     latencyPercentiles: [50, 99, 99.9],
+    maxMemoryClientsBytes: 0,
     trackingTableMaxKeys: 1000000,
   };
 }

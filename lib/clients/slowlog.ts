@@ -9,7 +9,6 @@ import { clock } from "../time/clock.ts";
 import type { Runs } from "./bind.ts";
 import { Call } from "./call.ts";
 import { FLAG_TRUSTED, type Client, type Queued } from "./client.ts";
-import type { Dispatcher } from "./dispatch.ts";
 import { shownArgument } from "./redact.ts";
 import { tooMany } from "./replies.ts";
 import type { ClientSettings } from "./settings.ts";
@@ -29,34 +28,27 @@ interface Entry {
 
 export class SlowLog {
   private readonly settings: ClientSettings;
-  private readonly dispatcher: Dispatcher;
   /** Newest last. */
   private entries: Entry[];
   private nextId: number;
 
-  constructor(dispatcher: Dispatcher, settings: ClientSettings) {
-    this.dispatcher = dispatcher;
+  constructor(settings: ClientSettings) {
     this.settings = settings;
     this.entries = [];
     this.nextId = 0;
-    this.configure();
   }
 
-  /** After CONFIG SET slowlog-*. */
-  configure(): void {
-    const o = this.dispatcher.observers;
-    o.slowlogMicros = this.settings.slowlogSlowerThanMicros;
-    o.slowlog = o.slowlogMicros < 0 ? null : (call, micros) => this.add(call, micros);
-    this.trim();
-  }
-
-  private trim(): void {
+  /** After CONFIG SET slowlog-max-len. */
+  trim(): void {
     const extra = this.entries.length - this.settings.slowlogMaxLength;
     if (extra > 0) this.entries.splice(0, extra);
   }
 
-  private add(call: Call, micros: number): void {
+  /** A command has ended; kept when it was slow enough. */
+  add(call: Call, micros: number): void {
     const { client } = call;
+    const limit = this.settings.slowlogSlowerThanMicros;
+    if (limit < 0 || micros < limit) return;
     if (call.command.flags & FLAG.skip_slowlog || client.flags & FLAG_TRUSTED) return;
     const shown = Math.min(call.argc, MOST_ARGUMENTS);
     const args: string[] = [];
@@ -75,8 +67,6 @@ export class SlowLog {
 
   /** A blocked command that was ended without being run again. */
   addSaved(client: Client, saved: Queued, micros: number): void {
-    const limit = this.dispatcher.observers.slowlogMicros;
-    if (limit < 0 || micros < limit) return;
     const call = new Call(0);
     call.client = client;
     call.command = saved.command;

@@ -188,3 +188,51 @@ test("tracking: OPTIN, OPTOUT, CACHING, BCAST, NOLOOP and their quarrels", async
   await w.do("RESET");
   expect(s.service.tracking.totalPrefixes).toBe(0);
 });
+
+test("LATENCY: events over the threshold, history, graph, reset; histograms", async () => {
+  await using s = SmallServer.start();
+  const w = await s.connect();
+  expect(await w.do("LATENCY", "LATEST")).toBe("[]");
+  expect(await w.do("LATENCY", "GRAPH", "x")).toBe("-ERR No samples available for event 'x'");
+  s.service.latency.add("expire-cycle", 50);
+  expect(await w.do("LATENCY", "LATEST")).toBe("[]");
+  s.settings.latencyMonitorMs = 10;
+  s.service.configure();
+  s.service.latency.add("expire-cycle", 9);
+  s.service.latency.add("expire-cycle", 50.7);
+  s.service.latency.add("expire-cycle", 20);
+  expect(await w.do("LATENCY", "LATEST")).toMatch(/^\[\["expire-cycle", \(\d{10}\), \(50\), \(50\)\]\]$/);
+  expect(await w.do("LATENCY", "HISTORY", "expire-cycle")).toMatch(/^\[\[\(\d{10}\), \(50\)\]\]$/);
+  expect(await w.do("LATENCY", "HISTORY", "none")).toBe("[]");
+  expect(JSON.parse(await w.do("LATENCY", "GRAPH", "expire-cycle"))).toMatch(
+    /^expire-cycle - high 50 ms, low 50 ms \(all time high 50 ms\)\n-{80}\n \n \n \n_\n \n\d\ns\n$/,
+  );
+  expect(JSON.parse(await w.do("LATENCY", "DOCTOR"))).toContain("1. expire-cycle: 1 latency spikes (average 50ms");
+  expect(await w.do("LATENCY", "RESET", "EXPIRE-CYCLE", "x")).toBe("(1)");
+  expect(await w.do("LATENCY", "LATEST")).toBe("[]");
+  s.service.resetStats();
+  await w.do("GET", "a");
+  await w.do("CLIENT", "ID");
+  expect(await w.do("LATENCY", "HISTOGRAM", "get", "set", "nosuch")).toMatch(
+    /^\["get", \["calls", \(1\), "histogram_usec", \[\(\d+\), \(1\)\]\]\]$/,
+  );
+  expect(await w.do("LATENCY", "HISTOGRAM", "client")).toContain('"client|id"');
+});
+
+test("maxmemory-clients: the most expensive goes first, NO-EVICT stays", async () => {
+  await using s = SmallServer.start();
+  const big = await s.connect();
+  const spared = await s.connect();
+  const small = await s.connect();
+  await spared.do("CLIENT", "NO-EVICT", "ON");
+  await small.do("PING");
+  for (const w of [big, spared]) w.raw(`*2\r\n$3\r\nGET\r\n$400000\r\n${"x".repeat(300000)}`);
+  await until("their bytes", () => [...s.service.dispatcher.clients.values()].filter((c) => c.restLength > 290000).length === 2);
+  s.settings.maxMemoryClientsBytes = 500000;
+  s.service.cron();
+  expect(await big.next()).toBe("closed");
+  expect(s.service.registry.evictedClients).toBeGreaterThan(0);
+  spared.raw(`${"x".repeat(100000)}\r\n`);
+  expect(await spared.next()).toBe("nil");
+  expect(s.logged.some((l) => l.startsWith("notice: Evicting client: id="))).toBe(true);
+});
