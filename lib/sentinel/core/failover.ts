@@ -255,7 +255,8 @@ export function promotionSeen(t: Turn, r: Replica): void {
 
 function pushed(t: Turn, m: Master): boolean {
   if (m.holders.size >= majority(m)) return true;
-  const end = m.failoverStateMs + PUSH_MS;
+  // Well before the others could find the new master down in its turn.
+  const end = m.failoverStateMs + Math.min(PUSH_MS, m.downAfterMs / 2);
   wake(m, end);
   return t.now >= end;
 }
@@ -272,6 +273,8 @@ function reconfigure(t: Turn, m: Master): void {
     publishSwitch(t, m);
     m.failoverStateMs = since;
   }
+  // Somebody else stands for a later epoch, with our vote: the replicas are his to order about.
+  if (m.leaderEpoch > m.failoverEpoch) return detectEnd(t, m, true);
   let busy = 0;
   for (const r of m.replicas.values()) if (r.reconfSent || r.reconfInProgress) busy++;
   for (const r of m.replicas.values()) {
@@ -296,7 +299,7 @@ function reconfigure(t: Turn, m: Master): void {
     emit(t, "notice", "+slave-reconf-sent", r);
     busy++;
   }
-  detectEnd(t, m);
+  detectEnd(t, m, false);
 }
 
 /** Living replicas that still follow somebody else. The old master is not among them: it is demoted when it answers again. */
@@ -307,11 +310,11 @@ function outstanding(m: Master): number {
 }
 
 /** Redis: sentinelFailoverDetectEnd. A new master that is down itself ends it too, so that the next failover can begin. */
-function detectEnd(t: Turn, m: Master): void {
+function detectEnd(t: Turn, m: Master, overtaken: boolean): void {
   const end = m.failoverStateMs + m.failoverTimeoutMs;
-  const late = t.now >= end;
+  const late = t.now >= end && !overtaken;
   if (late) emit(t, "warning", "+failover-end-for-timeout", m);
-  else if (outstanding(m) > 0 && !m.odown) return wake(m, end);
+  else if (!overtaken && outstanding(m) > 0 && !m.odown) return wake(m, end);
   emit(t, "warning", "+failover-end", m);
   if (late)
     for (const r of m.replicas.values()) {

@@ -205,7 +205,16 @@ export type Instance = Master | Replica | Peer;
 
 /** What waits for the outcome of a `persist`. */
 export type AfterPersist =
-  | { kind: "vote"; client: ClientId; master: number; down: boolean; oldLeader: string; oldLeaderEpoch: number; votedEpoch: number }
+  | {
+      kind: "vote";
+      client: ClientId;
+      master: number;
+      down: boolean;
+      oldLeader: string;
+      oldLeaderEpoch: number;
+      oldStartMs: number;
+      votedEpoch: number;
+    }
   | { kind: "election"; master: number; epoch: number; oldLeader: string; oldLeaderEpoch: number }
   | { kind: "ok"; client: ClientId }
   | { kind: "hello"; client: ClientId };

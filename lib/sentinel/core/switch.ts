@@ -22,6 +22,9 @@ export function switchMaster(t: Turn, m: Master, to: Addr): void {
     heir.link = newLink(t.now);
     release(t, heir);
     m.link.owners = [m.id];
+    // Whatever it was as a replica, as a master it has all of down-after before it is called down.
+    if (m.link.actPingMs !== NEVER) m.link.actPingMs = t.now;
+    m.link.lastAvailMs = t.now;
     m.runid = heir.runid;
     m.replid = heir.replid;
     m.info = heir.info;

@@ -7,7 +7,7 @@
  */
 import type { Reply } from "../../resp/reply.ts";
 import { shown } from "./addr.ts";
-import { emitText, newEpoch } from "./events.ts";
+import { emit, emitText, newEpoch } from "./events.ts";
 import { send } from "./links.ts";
 import { persistFirst } from "./persist.ts";
 import { NEVER, disconnected, log, majority, touch, voters, wake, type Master, type Peer, type Pending, type Turn } from "./state.ts";
@@ -113,14 +113,40 @@ export function requestVote(t: Turn, m: Master, client: ClientId, epoch: number,
   const { s } = t;
   const raised = epoch > s.currentEpoch;
   if (raised) newEpoch(t, m, epoch);
-  const grant = m.leaderEpoch < epoch && m.configEpoch < epoch && s.unsavedRetryMs === NEVER;
+  const grant = m.leaderEpoch < epoch && m.configEpoch < epoch && s.unsavedRetryMs === NEVER && !boundToAnother(t, m, runid);
   if (!grant && !raised) return answerVote(t, m, client, down);
-  const old = { oldLeader: m.leader, oldLeaderEpoch: m.leaderEpoch };
+  const old = { oldLeader: m.leader, oldLeaderEpoch: m.leaderEpoch, oldStartMs: m.failoverStartMs };
   if (grant) {
     m.leader = runid;
     m.leaderEpoch = epoch;
+    // A candidate that supports a later one must not win any more.
+    if (runid !== s.myid && m.failoverState === "wait_start") giveUp(t, m);
+    // From now on, not from the file's writing on: nothing of ours may start in between.
+    if (runid !== s.myid) {
+      m.failoverStartMs = t.now + Math.floor(t.random() * MAX_DESYNC_MS);
+      m.candidacyMs = NEVER;
+      m.retryMs = NEVER;
+    }
   }
   persistFirst(t, { kind: "vote", client, master: m.id, down, votedEpoch: grant ? epoch : 0, ...old });
+}
+
+/**
+ * True while somebody we voted for may be elected and at work. Originals vote in every new epoch, and so make a second leader beside the
+ * first one. We are bound until that epoch's configuration arrives, he asks again, or his time is over (which is also the time for which
+ * a voter starts no failover of its own).
+ */
+function boundToAnother(t: Turn, m: Master, runid: string): boolean {
+  if (m.leader === "" || m.leader === runid || m.leaderEpoch <= m.configEpoch) return false;
+  if (m.leader === t.s.myid) return m.failoverState !== "none" && m.failoverState !== "wait_start";
+  return t.now < m.failoverStartMs + m.failoverTimeoutMs * 2;
+}
+
+function giveUp(t: Turn, m: Master): void {
+  emit(t, "warning", "-failover-abort-not-elected", m);
+  m.failoverState = "none";
+  m.failoverStateMs = t.now;
+  m.forced = false;
 }
 
 function answerVote(t: Turn, m: Master, client: ClientId, down: boolean): void {
@@ -131,20 +157,15 @@ function answerVote(t: Turn, m: Master, client: ClientId, down: boolean): void {
 export function voteSaved(
   t: Turn,
   m: Master,
-  after: { client: ClientId; down: boolean; oldLeader: string; oldLeaderEpoch: number; votedEpoch: number },
+  after: { client: ClientId; down: boolean; oldLeader: string; oldLeaderEpoch: number; oldStartMs: number; votedEpoch: number },
   saved: boolean,
 ): void {
   if (after.votedEpoch > 0 && m.leaderEpoch === after.votedEpoch) {
-    if (saved) {
-      emitText(t, "warning", "+vote-for-leader", `${m.leader} ${m.leaderEpoch}`, m);
-      if (m.leader !== t.s.myid) {
-        m.failoverStartMs = t.now + Math.floor(t.random() * MAX_DESYNC_MS);
-        m.candidacyMs = NEVER;
-        m.retryMs = NEVER;
-      }
-    } else {
+    if (saved) emitText(t, "warning", "+vote-for-leader", `${m.leader} ${m.leaderEpoch}`, m);
+    else {
       m.leader = after.oldLeader;
       m.leaderEpoch = after.oldLeaderEpoch;
+      m.failoverStartMs = after.oldStartMs;
     }
   }
   answerVote(t, m, after.client, after.down);
