@@ -11,6 +11,9 @@ export const TRY_HOLD_MS = 500;
 /** How long once a replica was selected: promotion, one INFO period of an original, the word of a majority. */
 export const SELECTED_HOLD_MS = 4000;
 
+/** How long one Sentinel's +switch-master holds the old master until a majority has been asked. */
+export const SWITCH_HOLD_MS = 1000;
+
 /** The instance part of an event's payload: `<type> <name> <ip> <port>[ @ <master> <ip> <port>]` (Redis sentinel.c: sentinelEvent's %@). */
 export type EventInstance = { type: string; name: string; address: Address; masterName: string };
 
@@ -28,7 +31,12 @@ export function eventInstance(channel: string, payload: string): EventInstance |
   return { type: w[0], name: w[1]!, address: { host: w[2]!, port: Number(w[3]) }, masterName };
 }
 
-/** The hold after this event of this Sentinel; `previous` when the event does not concern `masterName` or changes nothing. */
+/**
+ * The hold after this event of this Sentinel; `previous` when the event does not concern `masterName` or changes nothing. Keep what is
+ * returned also when its time is over: it spaces the next one, so that a Sentinel that cries wolf holds a third of the time at most.
+ * Nothing here ends a hold because the failover has succeeded: the authority does, when its choice has moved on (authority.ts). One
+ * Sentinel's +switch-master is no reason to feed the old master again.
+ */
 export function failoverHold(
   previous: FailoverHold | null,
   sentinelId: string,
@@ -39,25 +47,28 @@ export function failoverHold(
 ): FailoverHold | null {
   const about = eventInstance(channel, payload);
   if (about === null || about.masterName !== masterName) return previous;
-  const mine = previous !== null && previous.sentinelId === sentinelId;
+  const running = previous !== null && nowMs < previous.untilMs;
+  const tooSoon = previous !== null && nowMs < previous.sinceMs + 3 * (previous.untilMs - previous.sinceMs);
   switch (channel) {
     case "+try-failover":
       // A second Sentinel that tries as well does not hold longer.
-      if (previous !== null && nowMs < previous.untilMs) return previous;
+      if (running || tooSoon) return previous;
       return { sentinelId, sinceMs: nowMs, untilMs: nowMs + TRY_HOLD_MS, selected: null };
-    case "+selected-slave": {
-      const sinceMs = previous !== null && nowMs < previous.untilMs ? previous.sinceMs : nowMs;
-      return { sentinelId, sinceMs, untilMs: nowMs + SELECTED_HOLD_MS, selected: about.address };
+    case "+selected-slave":
+      if (previous !== null && previous.selected === null && (running || previous.sentinelId === sentinelId))
+        return { sentinelId, sinceMs: previous.sinceMs, untilMs: nowMs + SELECTED_HOLD_MS, selected: about.address };
+      if (running || tooSoon) return previous;
+      return { sentinelId, sinceMs: nowMs, untilMs: nowMs + SELECTED_HOLD_MS, selected: about.address };
+    case "+switch-master": {
+      const w = payload.split(" ");
+      if (running || tooSoon) return previous;
+      return { sentinelId, sinceMs: nowMs, untilMs: nowMs + SWITCH_HOLD_MS, selected: { host: w[3]!, port: Number(w[4]) } };
     }
     case "-failover-abort-not-elected":
     case "-failover-abort-no-good-slave":
     case "-failover-abort-slave-timeout":
     case "-failover-abort-master-timeout":
-      return mine ? null : previous;
-    case "+switch-master":
-    case "+failover-end":
-    case "+failover-end-for-timeout":
-      return null;
+      return running && previous.sentinelId === sentinelId ? { ...previous, untilMs: nowMs } : previous;
     default:
       return previous;
   }

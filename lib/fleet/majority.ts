@@ -6,8 +6,9 @@
  *   configuration or the Sentinels that answer: a Sentinel that lost its file and knows nobody is not "1 of 1";
  * - a Sentinel counts once, by its own id (SENTINEL MYID), under however many addresses it is known;
  * - where the configuration names Sentinels, those learnt from hellos alone do not count (what a named one lists as its peers does).
- * Answers are compared by the server they mean (run_id first, address second: localhost, NAT and announce-ip give one server many
- * addresses), so this module needs the servers too.
+ * Answers agree when they mean one server at one config epoch. Which server is a matter of run_id first, address second (localhost, NAT and
+ * announce-ip give one server many addresses), so this module needs the servers too. The epoch must be the one that goes with the address:
+ * ask for the address, SENTINEL MASTER, and the address again, and start anew when the two addresses differ.
  */
 import type { Address } from "./hello.ts";
 import { isLoopback, sameAddress, showAddress } from "./hello.ts";
@@ -53,10 +54,7 @@ export type Claim = {
   runId: string | null;
   /** Ids of the Sentinels that say so. */
   voters: string[];
-  /**
-   * The config epoch that as many of them hold as a majority needs (with a minority: that all of them hold). Not the highest: one voter may
-   * just be changing its mind, with the old address and the new epoch in two replies.
-   */
+  /** The config epoch that all of them hold. */
   epoch: number;
   /** When the last needed voter joined; with a minority, when the last one joined. */
   sinceMs: number;
@@ -128,29 +126,29 @@ function distinct(views: readonly SentinelView[]): SentinelView[] {
 }
 
 function claimsOf(fresh: readonly SentinelView[], servers: readonly Identity[], needed: number): Claim[] {
-  const groups = new Map<string, { claim: Claim; joined: number[]; epochs: number[] }>();
+  const groups = new Map<string, { claim: Claim; joined: number[] }>();
   for (const s of fresh) {
     const a = s.answer!;
     if (a.address === null) continue;
     const server = whoIs(a.address, a.runId, s.address, servers);
     // Two Sentinels that know one unlisted server under two addresses still agree when both tell its run_id.
     const runId = a.runId === "" ? null : a.runId;
-    const key = server !== null ? `=${server.id}` : runId !== null ? `#${runId}` : showAddress(a.address).toLowerCase();
+    const who = server !== null ? `=${server.id}` : runId !== null ? `#${runId}` : showAddress(a.address).toLowerCase();
+    // A server can be master twice. Who still says so from the first time does not agree with who says so now.
+    const key = `${a.configEpoch} ${who}`;
     let group = groups.get(key);
     if (group === undefined) {
-      const claim = { serverId: server?.id ?? null, address: a.address, runId, voters: [], epoch: 0, sinceMs: 0 };
-      group = { claim, joined: [], epochs: [] };
+      const claim = { serverId: server?.id ?? null, address: a.address, runId, voters: [], epoch: a.configEpoch, sinceMs: 0 };
+      group = { claim, joined: [] };
       groups.set(key, group);
     }
     group.claim.voters.push(s.id);
-    group.epochs.push(a.configEpoch);
     group.claim.runId ??= runId;
     group.joined.push(a.sinceMs);
   }
-  for (const { claim, joined, epochs } of groups.values()) {
+  for (const { claim, joined } of groups.values()) {
     const at = Math.min(needed, joined.length) - 1;
     claim.sinceMs = joined.sort((x, y) => x - y)[at]!;
-    claim.epoch = epochs.sort((x, y) => y - x)[at]!;
   }
   return [...groups.values()].map((g) => g.claim).sort((x, y) => y.voters.length - x.voters.length || y.epoch - x.epoch);
 }

@@ -92,31 +92,39 @@ export class SentinelWatch {
 
   private ask(link: Link): void {
     this.askedMs = nowMs();
-    let address: Address | null = null;
-    let said = false;
+    let before: Address | null | undefined;
+    let master: Reply | undefined;
     link.send(["SENTINEL", "GET-MASTER-ADDR-BY-NAME", this.name], (r) => {
-      said = r === null || Array.isArray(r);
-      if (Array.isArray(r)) address = { host: String(r[0]), port: Number(r[1]) };
+      before = addressOf(r);
     });
     link.send(["SENTINEL", "MASTER", this.name], (r) => {
-      if (r === undefined || !said) return;
+      master = r;
+    });
+    // The epoch goes with the address only when the address is the same before and after (fleet/majority.ts).
+    link.send(["SENTINEL", "GET-MASTER-ADDR-BY-NAME", this.name], (r) => {
+      const after = addressOf(r);
+      if (before === undefined || after === undefined || master === undefined) return;
       this.askedMs = 0;
-      if (address === null || !Array.isArray(r)) return this.take(null, null, 0, 0);
-      const m = pairs(r);
-      const epoch = Number(m["config-epoch"] ?? 0);
-      const others = Number(m["num-other-sentinels"] ?? 0);
-      if (m["ip"] === address.host && Number(m["port"]) === address.port) return this.take(address, m["runid"] || null, epoch, others);
-      // Just promoted: the address is the replica's already, its run_id is in the list of replicas.
-      const promoted = address;
-      link.send(["SENTINEL", "REPLICAS", this.name], (list) => {
-        const replica = rows(list).find((x) => x["ip"] === promoted.host && Number(x["port"]) === promoted.port);
-        this.take(promoted, replica?.["runid"] || null, epoch, others);
-      });
+      if (before?.host !== after?.host || before?.port !== after?.port) return void queueMicrotask(() => this.poll());
+      this.answered(link, after, master);
     });
     if (this.polls++ % 5 === 0)
       link.send(["SENTINEL", "SENTINELS", this.name], (r) => {
         for (const s of rows(r)) if (s["ip"] && s["port"]) this.events.peer({ host: s["ip"], port: Number(s["port"]) }, s["runid"] ?? "");
       });
+  }
+
+  private answered(link: Link, address: Address | null, master: Reply): void {
+    if (address === null || !Array.isArray(master)) return this.take(null, null, 0, 0);
+    const m = pairs(master);
+    const epoch = Number(m["config-epoch"] ?? 0);
+    const others = Number(m["num-other-sentinels"] ?? 0);
+    if (m["ip"] === address.host && Number(m["port"]) === address.port) return this.take(address, m["runid"] || null, epoch, others);
+    // Just promoted: the address is the replica's already, its run_id is in the list of replicas.
+    link.send(["SENTINEL", "REPLICAS", this.name], (list) => {
+      const replica = rows(list).find((x) => x["ip"] === address.host && Number(x["port"]) === address.port);
+      this.take(address, replica?.["runid"] || null, epoch, others);
+    });
   }
 
   private take(address: Address | null, runId: string | null, configEpoch: number, otherSentinels: number): void {
@@ -178,6 +186,12 @@ export class SentinelWatch {
       },
     });
   }
+}
+
+/** A reply to GET-MASTER-ADDR-BY-NAME: null when the name is unknown, undefined when there was no answer. */
+function addressOf(r: Reply | undefined): Address | null | undefined {
+  if (r === null) return null;
+  return Array.isArray(r) ? { host: String(r[0]), port: Number(r[1]) } : undefined;
 }
 
 function rows(r: Reply | undefined): Record<string, string>[] {

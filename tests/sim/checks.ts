@@ -45,7 +45,7 @@ export class Checks implements Watcher {
   /** Voided checks: a voter's name for its votes and epochs, "leaders", "acting", "proxy". */
   readonly excuses: Set<string>;
   /** Figures for curious readers. */
-  readonly stats: { leaders: number; switches: number; overlaps: number; lost: number; acked: number };
+  readonly stats: { leaders: number; switches: number; overlaps: number; lost: number; acked: number; split: number };
 
   constructor(world: World) {
     this.world = world;
@@ -59,7 +59,7 @@ export class Checks implements Watcher {
     this.roleTimes = new Map();
     this.lastServed = new Map();
     this.excuses = new Set();
-    this.stats = { leaders: 0, switches: 0, overlaps: 0, lost: 0, acked: 0 };
+    this.stats = { leaders: 0, switches: 0, overlaps: 0, lost: 0, acked: 0, split: 0 };
   }
 
   fail(text: string): void {
@@ -147,8 +147,11 @@ export class Checks implements Watcher {
     const me = this.acting.get(s.name);
     if (me === undefined) return;
     me.sent = true;
+    const known = this.held.get(s.name)?.at(-1)?.configEpoch ?? 0;
     for (const [name, other] of this.acting) {
       if (name === s.name || !other.sent) continue;
+      // Whoever already follows the earlier leader's configuration acts after it, not beside it.
+      if (me.epoch > other.epoch && known >= other.epoch) continue;
       this.stats.overlaps++;
       if (!this.excuses.has("acting"))
         this.fail(`${s.name} (epoch ${me.epoch}) sends ${args.join(" ")} to ${ip}:${port} while ${name} (epoch ${other.epoch}) acts`);

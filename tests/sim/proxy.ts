@@ -23,14 +23,14 @@ const POLL_SERVERS_MS = 800;
 const SILENT_MS = 1500;
 const MASTER = "mymaster";
 
-type Asked = { what: "addr" | "master" | "sentinels" | "info" | "write" | "other"; write?: Write };
+type Asked = { what: "addr" | "master" | "again" | "sentinels" | "info" | "write" | "other"; write?: Write };
 type Peer = { kind: "sentinel"; sentinel: Known } | { kind: "server"; server: Listed };
 type Known = {
   view: SentinelView;
   end: End | null;
   events: End | null;
   asked: Asked[];
-  pending: { address: Address | null };
+  pending: { address: Address | null; master: Record<string, string> };
   lastReplyMs: number;
   polls: number;
 };
@@ -111,7 +111,15 @@ export class Proxy extends Process {
   private know(id: string, at: Address, source: SentinelView["source"]): void {
     if (this.sentinels.some((k) => k.view.id === id || (k.view.address.host === at.host && k.view.address.port === at.port))) return;
     const view: SentinelView = { id, address: at, source, link: "lost", answer: null };
-    this.sentinels.push({ view, end: null, events: null, asked: [], pending: { address: null }, lastReplyMs: this.world.now, polls: 0 });
+    this.sentinels.push({
+      view,
+      end: null,
+      events: null,
+      asked: [],
+      pending: { address: null, master: {} },
+      lastReplyMs: this.world.now,
+      polls: 0,
+    });
   }
 
   // ---- asking ----
@@ -138,6 +146,7 @@ export class Proxy extends Process {
     if (k.asked.length > 0) return;
     this.ask(k.end, k.asked, ["SENTINEL", "get-master-addr-by-name", MASTER], "addr");
     this.ask(k.end, k.asked, ["SENTINEL", "master", MASTER], "master");
+    this.ask(k.end, k.asked, ["SENTINEL", "get-master-addr-by-name", MASTER], "again");
     if (k.view.source === "config" && k.polls++ % 5 === 0) this.ask(k.end, k.asked, ["SENTINEL", "sentinels", MASTER], "sentinels");
   }
 
@@ -241,9 +250,13 @@ export class Proxy extends Process {
     const asked = k.asked.shift();
     if (asked?.what === "addr") {
       k.pending.address = Array.isArray(reply) ? { host: String(reply[0]), port: Number(reply[1]) } : null;
-    } else if (asked?.what === "master") {
-      const m = pairs(reply);
+    } else if (asked?.what === "master") k.pending.master = pairs(reply);
+    else if (asked?.what === "again") {
+      // The address before and after must be one, or it changed while the epoch was read: ask again.
       const address = k.pending.address;
+      const after = Array.isArray(reply) ? { host: String(reply[0]), port: Number(reply[1]) } : null;
+      if (after?.host !== address?.host || after?.port !== address?.port) return this.later(0, () => this.pollSentinel(k));
+      const m = k.pending.master;
       const mine = address !== null && m["ip"] === address.host && m["port"] === String(address.port);
       const before = k.view.answer;
       const same = before?.address?.host === address?.host && before?.address?.port === address?.port;

@@ -147,8 +147,7 @@ export class SentinelProcess extends Process {
     };
     if (ms === 0) return done();
     // The process is inside fsync: nothing else is looked at until that is done.
-    this.world.after(ms, () => this.first(life, done));
-    this.busy(ms);
+    this.block(ms, done);
   }
 
   private carryOut(a: Action): void {

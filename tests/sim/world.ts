@@ -386,7 +386,9 @@ export abstract class Process {
   /** Counts starts; what belongs to an earlier life is dropped. */
   life: number;
   private paused: boolean;
-  private busyUntilMs: number;
+  /** A blocking call under way, and what follows it; `blockedDue` once it has ended. */
+  private blocked: (() => void) | null;
+  private blockedDue: boolean;
   private draining: boolean;
   private inbox: (() => void)[];
   private readonly ends: Set<End>;
@@ -401,7 +403,8 @@ export abstract class Process {
     this.dark = false;
     this.life = 0;
     this.paused = false;
-    this.busyUntilMs = 0;
+    this.blocked = null;
+    this.blockedDue = false;
     this.draining = false;
     this.inbox = [];
     this.ends = new Set();
@@ -421,7 +424,7 @@ export abstract class Process {
     this.alive = true;
     this.life++;
     this.paused = false;
-    this.busyUntilMs = 0;
+    this.blocked = null;
     this.inbox = [];
     this.world.log(this.name, "-- started");
     this.onStart();
@@ -461,10 +464,16 @@ export abstract class Process {
     this.world.log(this.name, "-- resumed");
     this.drain();
   }
-  /** Does not look at anything new before then (a blocking call). */
-  busy(ms: number): void {
-    this.busyUntilMs = Math.max(this.busyUntilMs, this.world.now + ms);
-    this.world.after(ms, () => this.drain());
+  /** A blocking call of `ms`: nothing new is looked at before it has ended and `then` has run. */
+  block(ms: number, then: () => void): void {
+    const life = this.life;
+    this.blocked = then;
+    this.blockedDue = false;
+    this.world.after(ms, () => {
+      if (life !== this.life || this.blocked !== then) return;
+      this.blockedDue = true;
+      this.drain();
+    });
   }
 
   connect(ip: string, port: number, tag: unknown): End {
@@ -492,21 +501,20 @@ export abstract class Process {
 
   deliver(life: number, run: () => void): void {
     if (life !== this.life || !this.alive) return;
-    if (this.draining || this.paused || this.busyUntilMs > this.world.now || this.inbox.length > 0) this.inbox.push(run);
-    else run();
-  }
-  /** Before everything that waits: the end of a blocking call. */
-  first(life: number, run: () => void): void {
-    if (life !== this.life || !this.alive) return;
-    if (this.paused) this.inbox.unshift(run);
+    if (this.draining || this.paused || this.blocked !== null || this.inbox.length > 0) this.inbox.push(run);
     else run();
   }
   private drain(): void {
     if (this.draining) return;
     this.draining = true;
     const life = this.life;
-    while (this.alive && this.life === life && !this.paused && this.busyUntilMs <= this.world.now) {
-      const run = this.inbox.shift();
+    while (this.alive && this.life === life && !this.paused) {
+      let run: (() => void) | undefined;
+      if (this.blocked === null) run = this.inbox.shift();
+      else if (this.blockedDue) {
+        run = this.blocked;
+        this.blocked = null;
+      }
       if (run === undefined) break;
       run();
     }

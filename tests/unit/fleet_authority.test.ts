@@ -179,6 +179,12 @@ test("the denominator is the largest num-other-sentinels + 1 that was ever repor
   expect(run(servers, named).situation).toBe("minority");
 });
 
+test("a server that is master for the second time has only the votes of this time", () => {
+  const servers = [master("a"), master("b", { history: h("B", 5) })];
+  const d = run(servers, [sentinel("S1", "a", { epoch: 3 }), sentinel("S2", "a", { epoch: 0 }), sentinel("S3", "b", { epoch: 2 })]);
+  expect(d.situation).toBe("minority");
+});
+
 test("an old answer is none", () => {
   const old = three("a").map((s) => ({ ...s, answer: { ...s.answer!, atMs: NOW - DEFAULT_LIMITS.answerMaxAgeMs - 1 } }));
   expect(run([master("a")], old).situation).toBe("unreachable");

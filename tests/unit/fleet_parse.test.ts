@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { formatHello, isLoopback, parseHello, plausibleHello, sameAddress, showAddress } from "../../lib/fleet/hello.ts";
 import { parseInfo, parseRole } from "../../lib/fleet/replication.ts";
 import { continues, lineage, NO_REPLID } from "../../lib/fleet/lineage.ts";
-import { eventInstance, failoverHold, SELECTED_HOLD_MS, TRY_HOLD_MS } from "../../lib/fleet/failover_hold.ts";
+import type { FailoverHold } from "../../lib/fleet/authority.ts";
+import { eventInstance, failoverHold, SELECTED_HOLD_MS, SWITCH_HOLD_MS, TRY_HOLD_MS } from "../../lib/fleet/failover_hold.ts";
 
 const RUN = "0123456789abcdef0123456789abcdef01234567";
 
@@ -172,13 +173,36 @@ test("event payloads name their instance and master", () => {
 test("an announced failover holds shortly, longer once a replica is selected, and not after an abort", () => {
   const m = "master mymaster h 1";
   const s = "slave h:2 h 2 @ mymaster h 1";
-  let hold = failoverHold(null, "S1", "mymaster", "+try-failover", m, 1000);
+  const hold = failoverHold(null, "S1", "mymaster", "+try-failover", m, 1000)!;
   expect(hold).toEqual({ sentinelId: "S1", sinceMs: 1000, untilMs: 1000 + TRY_HOLD_MS, selected: null });
   expect(failoverHold(hold, "S2", "mymaster", "+try-failover", m, 1400)).toBe(hold);
   expect(failoverHold(hold, "S2", "mymaster", "-failover-abort-not-elected", m, 1400)).toBe(hold);
-  expect(failoverHold(hold, "S1", "mymaster", "-failover-abort-not-elected", m, 1400)).toBeNull();
+  expect(failoverHold(hold, "S1", "mymaster", "-failover-abort-not-elected", m, 1400)!.untilMs).toBe(1400);
   expect(failoverHold(hold, "S1", "other", "-failover-abort-not-elected", m, 1400)).toBe(hold);
-  hold = failoverHold(hold, "S1", "mymaster", "+selected-slave", s, 1200);
-  expect(hold).toEqual({ sentinelId: "S1", sinceMs: 1000, untilMs: 1200 + SELECTED_HOLD_MS, selected: { host: "h", port: 2 } });
-  expect(failoverHold(hold, "S3", "mymaster", "+switch-master", "mymaster h 1 h 2", 1300)).toBeNull();
+  const long = failoverHold(hold, "S1", "mymaster", "+selected-slave", s, 1200)!;
+  expect(long).toEqual({ sentinelId: "S1", sinceMs: 1000, untilMs: 1200 + SELECTED_HOLD_MS, selected: { host: "h", port: 2 } });
+  // Success ends nothing here: the authority moves on when a majority has.
+  expect(failoverHold(long, "S3", "mymaster", "+switch-master", "mymaster h 1 h 2", 1300)).toBe(long);
+  expect(failoverHold(long, "S1", "mymaster", "+failover-end", m, 1300)).toBe(long);
+});
+
+test("a switch that comes unannounced holds the old master until a majority can be asked", () => {
+  const hold = failoverHold(null, "S1", "mymaster", "+switch-master", "mymaster h 1 h 2", 1000);
+  expect(hold).toEqual({ sentinelId: "S1", sinceMs: 1000, untilMs: 1000 + SWITCH_HOLD_MS, selected: { host: "h", port: 2 } });
+});
+
+test("a Sentinel that cries wolf holds a third of the time at most", () => {
+  let hold: FailoverHold | null = null;
+  let heldMs = 0;
+  for (let now = 1000; now < 61_000; now += 10) {
+    for (const [channel, payload] of [
+      ["+try-failover", "master mymaster h 1"],
+      ["+selected-slave", "slave h:2 h 2 @ mymaster h 1"],
+      ["+switch-master", "mymaster h 1 h 2"],
+    ] as const)
+      hold = failoverHold(hold, `S${now % 7}`, "mymaster", channel, payload, now);
+    if (now < hold!.untilMs) heldMs += 10;
+  }
+  expect(heldMs).toBeGreaterThan(5000);
+  expect(heldMs).toBeLessThan(25_000);
 });

@@ -149,6 +149,11 @@ export function advance(t: Turn, m: Master): void {
 
 function waitStart(t: Turn, m: Master): void {
   if (m.votes.size === 0) return; // our own vote is not on disk yet
+  // We have voted in a later epoch since, or follow a configuration of one: late votes of this epoch must not make a second leader.
+  if (m.leaderEpoch > m.failoverEpoch || m.configEpoch >= m.failoverEpoch) {
+    emit(t, "warning", "-failover-abort-not-elected", m);
+    return abort(t, m);
+  }
   if (winner(m) === t.s.myid || (m.forced && plannedMayProceed(t, m))) return elected(t, m);
   const end = m.failoverStartMs + Math.min(t.s.periods.electionTimeout, m.failoverTimeoutMs);
   const hopeless = nobodyCanWin(m);

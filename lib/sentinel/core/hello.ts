@@ -109,6 +109,9 @@ function adopt(t: Turn, m: Master, from: Peer, host: string, port: number, confi
   if (!same && typeof to === "string") return;
   m.configEpoch = configEpoch;
   persistSoon(t);
+  // A failover of ours that is older than this configuration is void, also when the address is the one it leads away from (an original
+  // goes on and ends with its own address under the other's epoch, for ever: tests/sim found it).
+  if (m.failoverState !== "none" && !m.switched && m.failoverEpoch < configEpoch) leaveFailover(m);
   if (same || typeof to === "string") return;
   emit(t, "warning", "+config-update-from", from);
   emitText(t, "warning", "+switch-master", `${m.name} ${shown(t.s, m.addr)} ${m.addr.port} ${host} ${port}`, m);
@@ -125,6 +128,7 @@ export function leaveFailover(m: Master): void {
   m.failoverState = "none";
   m.forced = false;
   m.switched = false;
+  m.promoted = null;
   m.votes = new Map();
   for (const r of m.replicas.values()) {
     r.promotedFlag = false;
