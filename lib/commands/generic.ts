@@ -85,13 +85,13 @@ function scan(c: Call): void {
     const ref = list.refs[i];
     const start = entry.keyStart(ref, KEY_HEADER);
     if (!scanMatches(c, m8[ref >>> 23], start, start + entry.keyLength(ref, KEY_HEADER))) continue;
-    if (o.type !== "" && typeNames[entry.typeOf(ref)] !== o.type) continue;
     if (ks.isExpired(ref)) {
       // Seeing it is what deletes it, on a master.
       const key = Buffer.from(entry.keyBytes(ref, KEY_HEADER));
       ks.peek(key, 0, key.length);
       continue;
     }
+    if (o.type !== "" && typeNames[entry.typeOf(ref)] !== o.type) continue;
     list.refs[kept++] = ref;
   }
   c.out.array(2);

@@ -5,6 +5,10 @@ import { genericRuns } from "../commands/generic.ts";
 import { hashRuns } from "../commands/hash.ts";
 import { setRuns } from "../commands/set.ts";
 import { stringRuns } from "../commands/string.ts";
+import { zsetRuns } from "../commands/zset.ts";
+import { zsetAlgebraRuns } from "../commands/zset_algebra.ts";
+import { zsetPopRuns } from "../commands/zset_pop.ts";
+import { rangeRuns } from "../commands/zset_range.ts";
 import { rowTable } from "../commands/table/index.ts";
 import { debugRuns } from "./debug.ts";
 import { infoRuns } from "./info.ts";
@@ -19,6 +23,10 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...stringRuns,
     ...hashRuns,
     ...setRuns,
+    ...zsetRuns,
+    ...rangeRuns,
+    ...zsetAlgebraRuns,
+    ...zsetPopRuns(server.service.blocking),
     ...genericRuns(server.databases),
     ...serverRuns(server),
     ...infoRuns(server),

@@ -461,7 +461,11 @@ export class ZSetCursor {
       this.begin(ref, randomBelow(zsetLength(ref)), false);
       return;
     }
-    const element = bigZSetOf(ref).dict.randomRef();
+    this.at(bigZSetOf(ref).dict.randomRef());
+  }
+
+  /** Points the cursor at a member of a big set; next() must not follow. */
+  at(element: number): void {
     this.big = true;
     this.element = element;
     this.score = scoreOf(element);
