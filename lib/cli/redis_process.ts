@@ -323,11 +323,12 @@ export class RedisProcess {
         `Warning: no config file specified, using the default config. In order to specify a config file use ${invocation.argv0} /path/to/redis.conf`,
       );
     const problem = ffiProblem();
-    if (problem !== null)
+    if (problem !== null && /JIT/.test(problem))
       log.warning(
         "WARNING This process may not make code at run time, which makes it many times slower. " +
-          `Is MemoryDenyWriteExecute=yes in its systemd unit? Take it out, or use redisha's own unit. (${problem})`,
+          "Is MemoryDenyWriteExecute=yes in its systemd unit? Take it out, or use redisha's own unit.",
       );
+    else if (problem !== null) log.warning(`WARNING The system's C library cannot be called: ${problem}`);
   }
 
   private sayMode(): void {

@@ -28,14 +28,10 @@ let problem: string | null = null;
 
 function open(): Libc | null {
   if (libc !== null || problem !== null) return libc;
-  for (const name of process.platform === "darwin" ? ["libSystem.dylib"] : ["libc.so.6", "libc.so"]) {
-    try {
-      libc = dlopen(name, SYMBOLS).symbols;
-      problem = null;
-      break;
-    } catch (e) {
-      problem = e instanceof Error ? e.message : String(e);
-    }
+  try {
+    libc = dlopen(process.platform === "darwin" ? "libSystem.dylib" : "libc.so.6", SYMBOLS).symbols;
+  } catch (e) {
+    problem = e instanceof Error ? e.message : String(e);
   }
   return libc;
 }
