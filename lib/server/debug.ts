@@ -7,7 +7,6 @@ import type { Run } from "../clients/command.ts";
 import { bytesOf } from "../bytes/ascii.ts";
 import { globMatchText } from "../bytes/glob.ts";
 import { keyspaceOf } from "../commands/effects.ts";
-import { dieBySignal } from "../os/ffi.ts";
 import { ERR } from "../resp/errors.ts";
 import * as entry from "../store/entry.ts";
 import { KEY_HEADER, encodingNames } from "../store/entry.ts";
@@ -136,7 +135,7 @@ function digestValue(c: Call): void {
 
 export function debugRuns(s: Server): Record<string, Run> {
   const plain: Record<string, (c: Call) => void> = {
-    segfault: () => dieBySignal(11),
+    segfault: () => s.process.crash.signal("SIGSEGV"),
     panic: () => {
       throw new Error("called by DEBUG PANIC");
     },

@@ -56,12 +56,14 @@ export async function runServer(invocation: Invocation): Promise<void> {
   const refused = listeners.start();
   if (refused !== null) process.fail(refused);
   s.listeners = listeners.info;
-  config.hook(["port", "bind", "unixsocket", "unixsocketperm"], () => {
+  const relisten = (refusal: string): string | null => {
     const why = listeners.start();
     s.listeners = listeners.info;
     if (why === null) process.showTitle();
-    return why === null ? null : "Unable to listen on this port. Check server logs.";
-  });
+    return why === null ? null : refusal;
+  };
+  config.hook("port", () => relisten("Unable to listen on this port. Check server logs."));
+  config.hook("bind", () => relisten("Failed to bind to specified addresses."));
   ending.closeListeners = () => listeners.close();
   process.onShutdown(
     (signal) => {

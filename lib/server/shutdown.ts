@@ -29,6 +29,7 @@ export async function endServer(s: Server, wish: ShutdownWish, closeListeners: (
     return refused;
   }
   if (refused !== null) s.log.warning(`${refused} Exit anyway.`);
+  s.process.removePidFile();
   closeListeners();
   s.dispatcher.flushAll();
   s.log.warning("Redis is now ready to exit, bye bye...");
