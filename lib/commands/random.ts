@@ -15,6 +15,8 @@ const COUNT_RANGE = errorLine("ERR value is out of range, value must between -92
 const LOOK_EVERY = 1000;
 /** From this share of the elements on (1 / SHARE) picking again and again would hit the same ones too often. */
 const SHARE = 3;
+/** Buckets of a table in transit that picking several elements moves on at most. */
+const MOVES = 15;
 
 /** Argument i as an int64: exact within 2^53, near it beyond, NaN when it is none. Does not reply. */
 export function wideInteger(c: Call, i: number): number {
@@ -47,6 +49,7 @@ export function picksThis(left: number, wanted: number): boolean {
 /** Puts `count` different refs of a table into `into` (cleared here). count < dict.count. Redis' cases 3 and 4: few by trying, many from all. */
 export function pickUnique(dict: Dict, count: number, into: RefList): void {
   into.clear();
+  dict.moveSome(Math.min(count, MOVES));
   if (count * SHARE > dict.count) {
     for (let position = 0; position >= 0;) position = dict.walk(position, into.count + 4096, into);
     const refs = into.refs;

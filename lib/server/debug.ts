@@ -13,6 +13,10 @@ import { KEY_HEADER, encodingNames } from "../store/entry.ts";
 import { idleSeconds } from "../store/access.ts";
 import { UNIT_MASK, m32 } from "../store/arena.ts";
 import { settings } from "../store/settings.ts";
+import type { Dict } from "../store/dict.ts";
+import { dictStats } from "../store/dict_stats.ts";
+import { objectOf } from "../store/objects.ts";
+import { databases } from "../store/store.ts";
 import { createString } from "../store/string.ts";
 import { datasetDigest, valueDigest } from "./digest.ts";
 import { mayDebug } from "./commands.ts";
@@ -124,6 +128,27 @@ function protocol(c: Call): void {
   }
 }
 
+/** DEBUG HTSTATS db [full]: the tables of a database. */
+function htstats(c: Call): void {
+  const db = c.integerOrFail(2);
+  if (Number.isNaN(db)) return;
+  const ks = databases[db];
+  if (ks === undefined) return c.out.errorText("ERR Out of range database");
+  const full = c.argc > 3 && c.is(3, "full");
+  c.out.verbatim(`[Dictionary HT]\n${dictStats(ks.main, full)}[Expires HT]\n${dictStats(ks.volatile, full)}`, "txt");
+}
+
+/** DEBUG HTSTATS-KEY key [full]: the table inside a big set, hash or sorted set. */
+function htstatsKey(c: Call): void {
+  const ref = keyspaceOf(c).peek(c.buf, c.s(2), c.e(2));
+  if (ref === 0) return c.out.error(ERR.noKey);
+  const encoding = entry.encodingOf(ref);
+  if (encoding !== entry.HASHTABLE && encoding !== entry.SKIPLIST)
+    return c.out.errorText("ERR The value stored at the specified key is not represented using an hash table");
+  const { dict } = objectOf(ref) as unknown as { dict: Dict };
+  c.out.verbatim(dictStats(dict, c.argc > 3 && c.is(3, "full")), "txt");
+}
+
 function digestValue(c: Call): void {
   const ks = keyspaceOf(c);
   c.out.array(c.argc - 2);
@@ -154,6 +179,8 @@ export function debugRuns(s: Server): Record<string, Run> {
     populate,
     object,
     protocol,
+    htstats,
+    "htstats-key": htstatsKey,
     digest: (c) => c.out.status(datasetDigest()),
     "digest-value": digestValue,
     "set-active-expire": (c) => {

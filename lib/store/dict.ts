@@ -17,8 +17,8 @@ import { UNIT_MASK, m32, m8 } from "./arena.ts";
 import { hashBytes, randomBelow } from "./seed.ts";
 import { BUCKET_SHIFT, SLOTS, Table, freeSlot, matches } from "./table.ts";
 
-/** Entries a main bucket holds on average when a table grows; it then has half of that. */
-const GROW_LOAD = 9;
+/** Entries a main bucket holds on average when a table grows; it then has half of that. "Table size" of DEBUG HTSTATS counts in these. */
+export const GROW_LOAD = 8;
 /** A table shrinks below this average, to one between 3 and 6. */
 const SHRINK_LOAD = 2;
 const AFTER_SHRINK_LOAD = 6;
@@ -243,6 +243,20 @@ export class Dict {
   /** Main buckets of both tables (DEBUG HTSTATS, flush slices). */
   buckets(): number {
     return this.t0.mask + 1 + (this.t1 === null ? 0 : this.t1.mask + 1);
+  }
+
+  /** Lengths of all chains of the table that empties (or is the only one), or of the one being filled; null when there is none. Cold. */
+  chainLengths(ofTarget: boolean): Int32Array | null {
+    const t = ofTarget ? this.t1 : this.t0;
+    if (t === null) return null;
+    const list = new RefList(64);
+    const lengths = new Int32Array(t.mask + 1);
+    for (let i = 0; i <= t.mask; i++) {
+      list.clear();
+      pushChain(t, i, list);
+      lengths[i] = list.count;
+    }
+    return lengths;
   }
 
   /** Takes the tables out of the books. Entries are the caller's to free before; nobody may use the dict after. */

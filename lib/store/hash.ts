@@ -339,7 +339,9 @@ export class HashCursor {
 
   /** Puts a field picked fairly at hand; the hash (begin was called) is not empty. */
   random(): void {
-    if (this.big !== null) this.at(this.big.dict.randomRef());
-    else this.at(lpSeek(this.segment, valueStart(this.ref, KEY_HEADER), randomBelow(hashLength(this.ref)) * 2));
+    if (this.big !== null) {
+      this.big.dict.moveSome(1); // as in Redis: a hash that is only read from now on gets rid of its second table
+      this.at(this.big.dict.randomRef());
+    } else this.at(lpSeek(this.segment, valueStart(this.ref, KEY_HEADER), randomBelow(hashLength(this.ref)) * 2));
   }
 }

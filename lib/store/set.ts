@@ -437,8 +437,11 @@ export class SetCursor {
 
   /** Puts a member picked fairly at hand; the set (begin was called) is not empty. */
   random(): void {
-    if (this.encoding === HASHTABLE) this.at(bigSetOf(this.ref).dict.randomRef());
-    else this.seek(randomBelow(setLength(this.ref)));
+    if (this.encoding === HASHTABLE) {
+      const { dict } = bigSetOf(this.ref);
+      dict.moveSome(1); // as in Redis: a set that is only read from now on gets rid of its second table
+      this.at(dict.randomRef());
+    } else this.seek(randomBelow(setLength(this.ref)));
   }
 
   /** Puts the member with this number in the order of a packed set at hand. */

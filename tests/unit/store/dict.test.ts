@@ -210,7 +210,7 @@ test("a removal frees overflow buckets for the next chain", () => {
   const before = d.byteSize();
   for (let round = 0; round < 50; round++) {
     const refs: number[] = [];
-    for (let i = 0; i < 36; i++) refs.push(add(d, `r${round}:${i}`, 7));
+    for (let i = 0; i < 32; i++) refs.push(add(d, `r${round}:${i}`, 7));
     for (const ref of refs) {
       expect(d.remove(ref, 7)).toBe(true);
       free(ref);
