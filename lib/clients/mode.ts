@@ -21,7 +21,10 @@ export interface Mode {
   // ---- keyspaces
   /** Puts the client into database `index` (client.keyspace, client.dbIndex). False: there is none. Called for new clients with 0. */
   select(client: Client, index: number): boolean;
-  /** A number that tells the type of the value at a key, the same that commands pass to Blocking.block; -1: no such key. */
+  /**
+   * A number that tells the type of the value at a key, the same that commands pass to Blocking.block; -1: no such key, or its time has
+   * passed. Only looks: it is called while a key is being removed, and must not remove it itself.
+   */
   keyType(dbIndex: number, key: string): number;
   /** True when the key is there but its time has passed. */
   keyExpired(dbIndex: number, key: string): boolean;

@@ -147,6 +147,19 @@ export class Service {
     if (this.tracking.clients !== 0) this.tracking.keyChanged(buf, start, end);
   }
 
+  /** All keys of database `db` are about to go. */
+  flushing(db: number): void {
+    this.watching.flushing(db);
+    this.blocking.databaseChanged(db);
+    this.tracking.flushed();
+  }
+  /** Two databases have changed places. */
+  swapped(first: number, second: number): void {
+    this.watching.swapped(first, second);
+    this.blocking.databaseChanged(first);
+    this.blocking.databaseChanged(second);
+  }
+
   /** `hz` times a second. */
   cron(): void {
     this.registry.cron();

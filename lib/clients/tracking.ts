@@ -69,6 +69,8 @@ export class TrackingTable {
   items: number;
   private broadcastPending: boolean;
   private effort: number;
+  /** Count of commands at the last flush that was told: FLUSHALL is one, however many databases it empties. */
+  private flushedAt: number;
 
   constructor(dispatcher: Dispatcher, settings: ClientSettings) {
     this.dispatcher = dispatcher;
@@ -80,6 +82,7 @@ export class TrackingTable {
     this.items = 0;
     this.broadcastPending = false;
     this.effort = 0;
+    this.flushedAt = -1;
   }
 
   /** INFO tracking_total_keys and tracking_total_prefixes. */
@@ -194,9 +197,10 @@ export class TrackingTable {
     }
   }
 
-  /** Everything is gone (FLUSHALL, FLUSHDB, a full sync): every tracking client is told so. */
+  /** Everything is gone (FLUSHALL, FLUSHDB, a full sync): every tracking client is told so, once a command. */
   flushed(): void {
-    if (this.clients === 0) return;
+    if (this.clients === 0 || this.flushedAt === this.dispatcher.totalCommands) return;
+    this.flushedAt = this.dispatcher.totalCommands;
     this.keys.clear();
     this.items = 0;
     for (const client of this.dispatcher.clients.values()) if (client.tracking !== null) this.tell(client, null);

@@ -73,7 +73,8 @@ export class Watching {
     if (set === undefined) return;
     for (const entry of set) {
       if (entry.expired) {
-        // Gone at last: no change to what the client saw. Written anew in its place: that is one, and goes on below.
+        // Going, or gone: no change to what the client saw. Written anew in its place: that is one, and goes on below.
+        if (this.mode.keyExpired(db, key)) continue;
         if (this.mode.keyType(db, key) < 0) {
           entry.expired = false;
           continue;
@@ -83,16 +84,26 @@ export class Watching {
     }
   }
 
-  /** Database `db` is about to be emptied; or, with `replacedBy`, to be swapped with that one (call it for both ways). */
-  flushing(db: number, replacedBy = -1): void {
+  /** Database `db` is about to be emptied. */
+  flushing(db: number): void {
+    this.replaced(db, db, -1);
+  }
+  /** Two databases have changed places. */
+  swapped(first: number, second: number): void {
+    this.replaced(first, second, first);
+    this.replaced(second, first, second);
+  }
+
+  /** What database `db` held is in `before`, what it holds from now on in `after` (-1: nothing). */
+  private replaced(db: number, before: number, after: number): void {
     if (this.count === 0) return;
     const keys = this.dbs[db];
     if (keys === undefined) return;
     for (const [key, set] of keys) {
-      const here = this.exists(db, key);
-      const there = replacedBy >= 0 && this.exists(replacedBy, key);
+      const here = this.exists(before, key);
+      const there = after >= 0 && this.exists(after, key);
       if (!here && !there) continue;
-      const thereExpired = there && this.mode.keyExpired(replacedBy, key);
+      const thereExpired = there && this.mode.keyExpired(after, key);
       for (const entry of set) {
         if (entry.expired) {
           if (!there) {

@@ -50,11 +50,10 @@ export function connectStore(server: Server): void {
       gone(db, b, start, end, NOTIFY_EVICTED, "evicted", settings.lazyfreeLazyEviction);
     },
     flushed(db) {
-      service.watching.flushing(db);
+      service.flushing(db);
     },
     swapped(first, second) {
-      service.blocking.databaseChanged(first);
-      service.blocking.databaseChanged(second);
+      service.swapped(first, second);
     },
   });
 }

@@ -182,8 +182,10 @@ export class Server implements Mode {
   }
   keyType(dbIndex: number, key: string): number {
     const b = Buffer.from(key, "latin1");
-    const ref = this.databases[dbIndex].peek(b, 0, b.length);
-    return ref === 0 ? -1 : typeOf(ref);
+    const keyspace = this.databases[dbIndex];
+    // Asked in the midst of an expiry too: it must not expire anything itself.
+    const ref = keyspace.findRaw(b, 0, b.length);
+    return ref === 0 || keyspace.isExpired(ref) ? -1 : typeOf(ref);
   }
   keyExpired(dbIndex: number, key: string): boolean {
     const b = Buffer.from(key, "latin1");

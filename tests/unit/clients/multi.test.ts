@@ -123,7 +123,7 @@ test("FLUSH and SWAPDB touch the watched keys that exist", async () => {
   await a.do("SET", "here", 1);
   await a.do("WATCH", "here");
   await b.do("WATCH", "gone");
-  s.service.watching.flushing(0);
+  s.service.flushing(0);
   for (const [w, want] of [
     [a, "nilarray"],
     [b, "[]"],
@@ -133,8 +133,8 @@ test("FLUSH and SWAPDB touch the watched keys that exist", async () => {
   }
   await b.do("WATCH", "here2");
   s.dbs[1].set("here2", Buffer.from("x"));
-  s.service.watching.flushing(0, 1);
-  s.service.watching.flushing(1, 0);
+  [s.dbs[0], s.dbs[1]] = [s.dbs[1], s.dbs[0]];
+  s.service.swapped(0, 1);
   await b.do("MULTI");
   expect(await b.do("EXEC")).toBe("nilarray");
 });
