@@ -3,6 +3,8 @@ import { bindRows, type Runs } from "../clients/bind.ts";
 import { commandRuns, helpReply } from "../commands/command_info.ts";
 import { genericRuns } from "../commands/generic.ts";
 import { hashRuns } from "../commands/hash.ts";
+import { listRuns } from "../commands/list.ts";
+import { listWaitRuns } from "../commands/list_wait.ts";
 import { setRuns } from "../commands/set.ts";
 import { stringRuns } from "../commands/string.ts";
 import { zsetRuns } from "../commands/zset.ts";
@@ -23,6 +25,8 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...stringRuns,
     ...hashRuns,
     ...setRuns,
+    ...listRuns,
+    ...listWaitRuns(server.service.blocking),
     ...zsetRuns,
     ...rangeRuns,
     ...zsetAlgebraRuns,

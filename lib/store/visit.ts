@@ -1,6 +1,7 @@
 /** Walks the parts of a value of any type, as copies: digests, DEBUG, tests. Cold. */
 import * as entry from "./entry.ts";
 import { HashCursor, gotB, gotEnd, gotStart } from "./hash.ts";
+import { ListCursor } from "./list.ts";
 import { SetCursor } from "./set.ts";
 import { region, valueBuffer, valueFrom, valueTo } from "./string.ts";
 import { ZSetCursor } from "./zset.ts";
@@ -26,6 +27,11 @@ export function visitValue(ref: number, fn: (parts: Buffer[]) => void): void {
     case entry.SET: {
       const c = new SetCursor();
       for (c.begin(ref); c.next();) fn([Buffer.from(c.b.subarray(c.start, c.end))]);
+      return;
+    }
+    case entry.LIST: {
+      const c = new ListCursor();
+      for (let more = c.begin(ref, 0, false); more; more = c.next()) fn([Buffer.from(c.b.subarray(c.start, c.end))]);
       return;
     }
     case entry.ZSET: {
