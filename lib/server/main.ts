@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { version } from "../cli/version.ts";
 import { beginRedis } from "../cli/redis_process.ts";
+import { commandRenamer } from "../commands/rename.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { setHashSeed, setRandomSeed } from "../store/seed.ts";
 import { setReleaseHook, usedMemory, PAGE_BYTES } from "../store/arena.ts";
@@ -27,6 +28,9 @@ import { ending, endServer } from "./shutdown.ts";
 export async function runServer(invocation: Invocation): Promise<void> {
   let server: Server | null = null;
   const process = await beginRedis(invocation, {
+    handlers: () => ({
+      renameCommand: commandRenamer("server"),
+    }),
     sections: () =>
       server === null
         ? []
