@@ -10,7 +10,9 @@ export function unfit(t: Turn, m: Master, r: Replica): string {
   if (now - r.link.lastAvailMs > ping * 5) return "silent";
   if (r.priority === 0) return "priority 0";
   if (now - r.infoMs > (m.sdown ? ping * 5 : info * 3)) return "old INFO";
-  if (r.masterLinkDownMs > (m.sdown ? now - m.sdownSinceMs : 0) + m.downAfterMs * 10) return "long without its master";
+  // How long the master has been away: since its last good reply, which is before it was called down (TILT may lie between).
+  const away = m.sdown ? now - Math.min(m.sdownSinceMs, m.link.lastAvailMs) : 0;
+  if (r.masterLinkDownMs > away + m.downAfterMs * 10) return "long without its master";
   // Its data set is neither the old nor the new one before the transfer ends.
   if (r.syncing) return "syncing";
   return "";
