@@ -21,6 +21,7 @@ import { infoText } from "./info.ts";
 import { connectStore } from "./keyspace_events.ts";
 import { Listeners } from "./listeners.ts";
 import { bindServerCommands } from "./runs.ts";
+import { controlMemory } from "./memory.ts";
 import { Server } from "./server.ts";
 import { ending, endServer } from "./shutdown.ts";
 
@@ -54,6 +55,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   applyClientConfig(config, s.service.settings, () => s.service.configure());
   config.watch("requirepass", (c) => s.service.users.setDefaultPassword(c.text("requirepass")));
   connectStore(s);
+  controlMemory(s);
   bindServerCommands(s);
 
   const listeners = new Listeners(s, s.service.ingest.handler);
