@@ -147,9 +147,8 @@ function readWords(
     return null;
   }
   if (name === "rename-command" && words.length === 3) {
-    const error = handlers.renameCommand?.(words[1], words[2]) ?? null;
-    if (error === null) config.rename(words[1], words[2]);
-    return error;
+    config.renames.push([words[1], words[2]]);
+    return handlers.renameCommand?.(words[1], words[2]) ?? null;
   }
   if (name === "user" && words.length >= 2) {
     config.users.push(words.slice(1));

@@ -9,21 +9,23 @@
  * Some faults void some of them (a file restored from a backup forgets votes): the world says so in `excuses`.
  */
 import { DEFAULT_LIMITS, type Decision } from "../../lib/fleet/authority.ts";
+import { eventInstance } from "../../lib/fleet/failover_hold.ts";
 import type { Proxy } from "./proxy.ts";
 import { contains, type Server } from "./server.ts";
 import type { SentinelProcess, Watcher } from "./sentinel.ts";
 import { START_MS, type World } from "./world.ts";
 
-/** What a Sentinel's file says at one time. */
+/** What a Sentinel's file says about one master at one time. */
 export type Held = { at: number; master: string; configEpoch: number; currentEpoch: number; leaderEpoch: number };
 
-export function read(file: string[][], at: number): Held {
+export function read(file: string[][], name: string, at: number): Held {
   const held: Held = { at, master: "", configEpoch: 0, currentEpoch: 0, leaderEpoch: 0 };
   for (const [word, a, b, c] of file) {
+    if (word === "current-epoch") held.currentEpoch = Number(a);
+    if (a !== name) continue;
     if (word === "monitor") held.master = `${b}:${c}`;
     else if (word === "config-epoch") held.configEpoch = Number(b);
     else if (word === "leader-epoch") held.leaderEpoch = Number(b);
-    else if (word === "current-epoch") held.currentEpoch = Number(a);
   }
   return held;
 }
@@ -32,12 +34,17 @@ type Acting = { epoch: number; since: number; sent: boolean };
 
 export class Checks implements Watcher {
   private readonly world: World;
+  /** Masters by name, and whose server an address is. */
+  private readonly masters: readonly string[];
+  private readonly masterOf: (address: string) => string;
   readonly failures: string[];
-  /** Sentinels by name, oldest first. */
-  readonly held: Map<string, Held[]>;
+  /** What is on disk, by Sentinel and master. */
+  private readonly held: Map<string, Held>;
+  /** What each Sentinel names as the first master, on disk or not. */
+  private readonly spoken: Map<string, { at: number; master: string }[]>;
   private readonly lastEpoch: Map<string, number>;
   private readonly tryEpoch: Map<string, number>;
-  private readonly leaders: Map<number, string>;
+  private readonly leaders: Map<string, string>;
   private readonly acting: Map<string, Acting>;
   private readonly votes: Map<string, string>;
   private readonly roleTimes: Map<string, number[]>;
@@ -47,10 +54,13 @@ export class Checks implements Watcher {
   /** Figures for curious readers. */
   readonly stats: { leaders: number; switches: number; overlaps: number; lost: number; acked: number; split: number };
 
-  constructor(world: World) {
+  constructor(world: World, masters: readonly string[], masterOf: (address: string) => string) {
     this.world = world;
+    this.masters = masters;
+    this.masterOf = masterOf;
     this.failures = [];
     this.held = new Map();
+    this.spoken = new Map();
     this.lastEpoch = new Map();
     this.tryEpoch = new Map();
     this.leaders = new Map();
@@ -70,40 +80,46 @@ export class Checks implements Watcher {
   // ---- Sentinels ----
 
   started(s: SentinelProcess): void {
-    this.note(s, read(s.file, this.world.now));
+    this.changed(s, s.file);
+    for (const name of this.masters) this.note(s, name, read(s.file, name, this.world.now));
   }
   ended(s: SentinelProcess): void {
-    this.acting.delete(s.name);
+    for (const name of this.masters) this.acting.delete(`${s.name} ${name}`);
+  }
+
+  changed(s: SentinelProcess, file: string[][]): void {
+    let list = this.spoken.get(s.name);
+    if (list === undefined) this.spoken.set(s.name, (list = []));
+    const { master } = read(file, this.masters[0]!, 0);
+    if (list.at(-1)?.master !== master) list.push({ at: this.world.now, master });
   }
 
   persisted(s: SentinelProcess, file: string[][]): void {
-    this.note(s, read(file, this.world.now));
+    for (const name of this.masters) this.note(s, name, read(file, name, this.world.now));
   }
 
-  private note(s: SentinelProcess, now: Held): void {
-    let list = this.held.get(s.name);
-    if (list === undefined) this.held.set(s.name, (list = []));
-    const last = list[list.length - 1];
+  private note(s: SentinelProcess, name: string, now: Held): void {
+    const key = `${s.name} ${name}`;
+    const last = this.held.get(key);
     if (last !== undefined && !this.excuses.has(s.name)) {
-      if (now.configEpoch < last.configEpoch)
-        this.fail(`${s.name}'s config epoch went back from ${last.configEpoch} to ${now.configEpoch}`);
+      if (now.configEpoch < last.configEpoch) this.fail(`${key}: config epoch went back from ${last.configEpoch} to ${now.configEpoch}`);
       if (now.currentEpoch < last.currentEpoch)
-        this.fail(`${s.name}'s current epoch went back from ${last.currentEpoch} to ${now.currentEpoch}`);
-      if (now.leaderEpoch < last.leaderEpoch) this.fail(`${s.name}'s vote went back from epoch ${last.leaderEpoch} to ${now.leaderEpoch}`);
+        this.fail(`${s.name}: current epoch went back from ${last.currentEpoch} to ${now.currentEpoch}`);
+      if (now.leaderEpoch < last.leaderEpoch) this.fail(`${key}: vote went back from epoch ${last.leaderEpoch} to ${now.leaderEpoch}`);
     }
-    if (last === undefined || last.master !== now.master) list.push(now);
-    else list[list.length - 1] = { ...now, at: last.at };
+    this.held.set(key, now);
   }
 
-  voted(s: SentinelProcess, leader: string, epoch: number): void {
-    this.vote(s, leader, epoch);
+  voted(s: SentinelProcess, address: string, leader: string, epoch: number): void {
+    const name = this.masterOf(address);
+    this.vote(s, name, leader, epoch);
     if (this.excuses.has(s.name)) return;
     if (s.kind === "original" && s.diskFails) return;
-    if (read(s.file, 0).leaderEpoch < epoch) this.fail(`${s.name} told its vote of epoch ${epoch} before it was in its file`);
+    if (read(s.file, name, 0).leaderEpoch < epoch) this.fail(`${s.name} told its vote of epoch ${epoch} before it was in its file`);
   }
 
-  private vote(s: SentinelProcess, leader: string, epoch: number): void {
-    const key = `${s.name} ${epoch}`;
+  private vote(s: SentinelProcess, name: string, leader: string, epoch: number): void {
+    const key = `${s.name} ${name} ${epoch}`;
     const before = this.votes.get(key);
     if (before !== undefined && before !== leader && !this.excuses.has(s.name))
       this.fail(`${s.name} voted twice in epoch ${epoch}: ${before.slice(0, 6)} and ${leader.slice(0, 6)}`);
@@ -113,48 +129,53 @@ export class Checks implements Watcher {
   emitted(s: SentinelProcess, type: string, payload: string): void {
     this.world.log(s.name, `${type} ${payload}`);
     const words = payload.split(" ");
+    const name = eventInstance(type, payload)?.masterName ?? "";
+    const key = `${s.name} ${name}`;
     switch (type) {
       case "+new-epoch":
         this.lastEpoch.set(s.name, Number(payload));
         break;
       case "+vote-for-leader":
-        this.vote(s, words[0]!, Number(words[1]));
+        // The payload does not say about which master.
+        if (this.masters.length === 1) this.vote(s, this.masters[0]!, words[0]!, Number(words[1]));
         break;
       case "+try-failover":
-        this.tryEpoch.set(s.name, this.lastEpoch.get(s.name) ?? 0);
+        this.tryEpoch.set(key, this.lastEpoch.get(s.name) ?? 0);
         break;
       case "+elected-leader": {
-        const epoch = this.tryEpoch.get(s.name) ?? 0;
-        const other = this.leaders.get(epoch);
+        const epoch = this.tryEpoch.get(key) ?? 0;
+        const other = this.leaders.get(`${name} ${epoch}`);
         if (other !== undefined && other !== s.name && !this.excuses.has("leaders"))
-          this.fail(`${other} and ${s.name} both lead in epoch ${epoch}`);
-        this.leaders.set(epoch, s.name);
-        this.acting.set(s.name, { epoch, since: this.world.now, sent: false });
+          this.fail(`${other} and ${s.name} both lead ${name} in epoch ${epoch}`);
+        this.leaders.set(`${name} ${epoch}`, s.name);
+        this.acting.set(key, { epoch, since: this.world.now, sent: false });
         this.stats.leaders++;
         break;
       }
       case "+switch-master":
         this.stats.switches++;
-        this.acting.delete(s.name);
+        this.acting.delete(key);
         break;
       default:
-        if (type.startsWith("-failover-abort") || type === "+failover-end") this.acting.delete(s.name);
+        if (type.startsWith("-failover-abort") || type === "+failover-end") this.acting.delete(key);
     }
   }
 
   sent(s: SentinelProcess, ip: string, port: number, args: string[]): void {
     if (args[0] !== "SLAVEOF") return;
-    const me = this.acting.get(s.name);
+    const name = this.masterOf(`${ip}:${port}`);
+    const mine = `${s.name} ${name}`;
+    const me = this.acting.get(mine);
     if (me === undefined) return;
     me.sent = true;
-    const known = this.held.get(s.name)?.at(-1)?.configEpoch ?? 0;
-    for (const [name, other] of this.acting) {
-      if (name === s.name || !other.sent) continue;
+    const known = this.held.get(mine)?.configEpoch ?? 0;
+    for (const [key, other] of this.acting) {
+      if (key === mine || !key.endsWith(` ${name}`) || !other.sent) continue;
       // Whoever already follows the earlier leader's configuration acts after it, not beside it.
       if (me.epoch > other.epoch && known >= other.epoch) continue;
       this.stats.overlaps++;
       if (!this.excuses.has("acting"))
-        this.fail(`${s.name} (epoch ${me.epoch}) sends ${args.join(" ")} to ${ip}:${port} while ${name} (epoch ${other.epoch}) acts`);
+        this.fail(`${s.name} (epoch ${me.epoch}) sends ${args.join(" ")} to ${ip}:${port} while ${key} (epoch ${other.epoch}) acts`);
     }
   }
 
@@ -197,7 +218,7 @@ export class Checks implements Watcher {
   }
 
   private said(sentinel: string, address: string, fromMs: number, toMs: number): boolean {
-    const list = this.held.get(sentinel) ?? [];
+    const list = this.spoken.get(sentinel) ?? [];
     return list.some((h, i) => h.master === address && h.at <= toMs && (list[i + 1]?.at ?? Infinity) >= fromMs);
   }
 

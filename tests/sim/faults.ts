@@ -1,11 +1,12 @@
 /** The faults of a simulated world: what breaks, when, for how long. All drawn from the world's own random, so a seed repeats them. */
 import type { Scenario } from "./scenario.ts";
+import type { Server } from "./server.ts";
 import type { Process } from "./world.ts";
 
 type Fault = (s: Scenario) => void;
 
 function hosts(s: Scenario): string[] {
-  return [...new Set([...s.servers, ...s.sentinels, ...s.proxies].map((p) => p.host))];
+  return [...new Set([...s.allServers, ...s.sentinels, ...s.proxies].map((p) => p.host))];
 }
 
 function later(s: Scenario, low: number, high: number, run: () => void): void {
@@ -19,17 +20,23 @@ function revive(s: Scenario, p: Process, low: number, high: number): void {
   });
 }
 
-/** A server's process dies, the master's most often; it comes back with all, some or none of its data. */
+/** A server to harm: a master most often. */
+function target(s: Scenario): Server {
+  const r = s.world.random;
+  const set = r.pick([...s.sets.values()]);
+  return r.chance(0.7) ? (set.find((x) => x.alive && x.role === "master") ?? set[0]!) : r.pick(set);
+}
+
+/** A server's process dies; it comes back with all, some or none of its data. */
 const killServer: Fault = (s) => {
   const r = s.world.random;
-  const victim = r.chance(0.7) ? s.master : r.pick(s.servers);
+  const victim = target(s);
   victim.kill(r.chance(0.25));
   revive(s, victim, 100, 12_000);
 };
 
 const pauseServer: Fault = (s) => {
-  const r = s.world.random;
-  const victim = r.chance(0.7) ? s.master : r.pick(s.servers);
+  const victim = target(s);
   victim.pause();
   later(s, 300, 9000, () => victim.resume());
 };
@@ -103,15 +110,17 @@ const clockJump: Fault = (s) => {
   s.world.log(victim.name, `-- clock jumps to ${victim.clockSkewMs}`);
 };
 
-/** A server's configuration file may not be written: after a restart it is what it was before. */
+/** A server's configuration file may not be written: after a restart it is what it was before. (Two servers can end up as each other's
+ * replicas by it; with a short down-after originals then find no good replica for ever.) */
 const readOnlyConfig: Fault = (s) => {
-  const victim = s.world.random.pick(s.servers);
+  if (s.plan.mix === "original") return;
+  const victim = s.world.random.pick(s.allServers);
   victim.rewriteFails = true;
 };
 
 /** Links are reset though everybody is well. */
 const killClients: Fault = (s) => {
-  const victim = s.world.random.pick(s.servers);
+  const victim = s.world.random.pick(s.allServers);
   if (victim.alive && !victim.isPaused) victim.killAllClients();
 };
 
@@ -127,6 +136,25 @@ const staleFile: Fault = (s) => {
   });
 };
 
+/** Connections between two hosts break, as a router's restart breaks them. */
+const breakWires: Fault = (s) => {
+  const r = s.world.random;
+  const all = hosts(s);
+  const [a, b] = [r.pick(all), r.pick(all)];
+  s.world.log("net", `connections between ${a} and ${b} break`);
+  for (const p of s.world.processes) if (p.host === a) p.breakWires(b);
+};
+
+/** A whole host dies with everything on it. */
+const killHost: Fault = (s) => {
+  const host = s.world.random.chance(0.6) ? s.master.host : s.world.random.pick(hosts(s));
+  for (const p of [...s.allServers, ...s.sentinels]) {
+    if (p.host !== host) continue;
+    p.kill(true);
+    revive(s, p, 1000, 9000);
+  }
+};
+
 const COMMON: Fault[] = [
   killServer,
   killServer,
@@ -139,8 +167,9 @@ const COMMON: Fault[] = [
   slow,
   killSentinel,
   killSentinel,
+  killHost,
 ];
-const RARE: Fault[] = [pauseSentinel, fullDisk, clockJump, readOnlyConfig, killClients];
+const RARE: Fault[] = [pauseSentinel, fullDisk, clockJump, readOnlyConfig, killClients, breakWires];
 
 /** Spreads the plan's faults over its span. */
 export function schedule(s: Scenario): void {
@@ -157,19 +186,19 @@ export function schedule(s: Scenario): void {
 export function operate(s: Scenario): void {
   const r = s.world.random;
   const master = s.master;
-  const target = s.servers.find((x) => x !== master)!;
+  const heir = s.servers.find((x) => x !== master)!;
   switch (s.plan.operator) {
     case "failover":
       r.pick(s.sentinels).operator(["SENTINEL", "FAILOVER", "mymaster"]);
       break;
     case "swap":
-      s.world.log("----", `an operator makes ${target.name} the master by REPLICAOF`);
-      target.order(["REPLICAOF", "NO", "ONE"]);
-      for (const x of s.servers) if (x !== target) x.order(["REPLICAOF", target.ip, String(target.port)]);
+      s.world.log("----", `an operator makes ${heir.name} the master by REPLICAOF`);
+      heir.order(["REPLICAOF", "NO", "ONE"]);
+      for (const x of s.servers) if (x !== heir) x.order(["REPLICAOF", heir.ip, String(heir.port)]);
       break;
     case "server-failover":
       s.world.log("----", `an operator sends FAILOVER to ${master.name}`);
-      master.order(["FAILOVER", "TO", target.ip, String(target.port), "TIMEOUT", "5000"]);
+      master.order(["FAILOVER", "TO", heir.ip, String(heir.port), "TIMEOUT", "5000"]);
       break;
     case "":
       break;

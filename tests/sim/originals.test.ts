@@ -32,22 +32,18 @@ const spoiled =
     };
   };
 
-/** The first failure that appears within `seeds` worlds. */
-function caught(ours: EngineMaker, seeds: number): string {
+/** The first failure of this kind within `seeds` worlds, "" when there is none. (Held to our rules the model itself fails a few others.) */
+function caught(spoilt: EngineMaker, seeds: number, kind: RegExp): string {
   for (let seed = 0; seed < seeds; seed++) {
-    const s = runSeed(seed, ours, "ours");
-    if (s.checks.failures.length > 0) return s.checks.failures[0]!;
+    const failure = runSeed(seed, spoilt, "ours").checks.failures.find((f) => kind.test(f));
+    if (failure !== undefined) return failure;
   }
   return "";
 }
 
 test("caught: a vote that is told before it is on disk", () => {
-  expect(
-    caught(
-      spoiled((out) => out.filter((a) => a.kind !== "persist")),
-      30,
-    ),
-  ).toContain("before it was in its file");
+  const hasty = spoiled((out) => out.filter((a) => a.kind !== "persist"));
+  expect(caught(hasty, 30, /before it was in its file/)).not.toBe("");
 });
 
 test("caught: a voter that agrees with whoever asks", () => {
@@ -57,13 +53,16 @@ test("caught: a voter that agrees with whoever asks", () => {
       return { ...a, answer: [1, event.args[5]!, Number(event.args[4])] };
     }),
   );
-  expect(caught(yes, 200)).toMatch(/voted twice|before it was in its file|both lead/);
+  expect(caught(yes, 200, /voted twice|both lead/)).not.toBe("");
 });
 
 test("caught: a Sentinel that forgets its config epoch when it restarts", () => {
-  const forgetful: EngineMaker = (boot, nowMs, random) =>
-    original({ ...boot, directives: boot.directives.map((d) => (d[0] === "config-epoch" ? [d[0], d[1]!, "0"] : d)) }, nowMs, random);
-  expect(caught(forgetful, 100)).toMatch(/went back|no convergence/);
+  const forgetful: EngineMaker = (boot, nowMs, random) => {
+    const directives = boot.directives.map((d) => (d[0] === "config-epoch" ? [d[0], d[1]!, "0"] : d));
+    const write = spoiled((out, event) => (event.kind === "start" ? [{ kind: "persist", token: 0 }, ...out] : out));
+    return write({ ...boot, directives }, nowMs, random);
+  };
+  expect(caught(forgetful, 200, /config epoch went back/)).not.toBe("");
 });
 
 test("caught: Sentinels that hear no hello", () => {
@@ -76,5 +75,5 @@ test("caught: Sentinels that hear no hello", () => {
       step: (event, now, r) => (hello(event) ? [] : inner.step(event, now, r)),
     };
   };
-  expect(caught(deaf, 30)).toContain("no convergence");
+  expect(caught(deaf, 30, /no convergence/)).not.toBe("");
 });

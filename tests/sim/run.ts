@@ -12,7 +12,7 @@ export function runSeed(seed: number, ours: EngineMaker, mix: Mix | null = null)
     s.heal();
   } else {
     operate(s);
-    s.world.run(1000);
+    s.world.run(6000);
   }
   s.finish();
   return s;

@@ -17,7 +17,12 @@ export type Plan = {
   seed: number;
   mix: Mix;
   sentinels: number;
+  /** How many masters they watch; proxies and operators deal with the first. */
+  masters: number;
+  /** Of each master's set, itself included. */
   servers: number;
+  /** They must find each other and the replicas first. */
+  discover: boolean;
   quorum: number;
   downAfterMs: number;
   failoverTimeoutMs: number;
@@ -40,7 +45,10 @@ export class Scenario {
   readonly plan: Plan;
   readonly world: World;
   readonly checks: Checks;
+  /** Of the first master's set. */
   readonly servers: Server[];
+  /** By master's name. */
+  readonly sets: Map<string, Server[]>;
   readonly sentinels: SentinelProcess[];
   readonly proxies: Proxy[];
   private readonly ours: EngineMaker;
@@ -49,7 +57,12 @@ export class Scenario {
     this.plan = plan;
     this.ours = ours;
     this.world = new World(plan.seed);
-    this.checks = new Checks(this.world);
+    this.sets = new Map();
+    const names = ["mymaster", "second", "third"].slice(0, plan.masters);
+    this.checks = new Checks(this.world, names, (address) => {
+      for (const [name, set] of this.sets) if (set.some((s) => `${s.ip}:${s.port}` === address)) return name;
+      return "";
+    });
     // Originals vote in a new epoch while the leader of an earlier one is still at work: two may act side by side (design 4).
     if (plan.mix !== "ours") this.checks.excuses.add("acting");
     this.servers = [];
@@ -61,12 +74,17 @@ export class Scenario {
   private build(): void {
     const { world, plan, checks } = this;
     const { random } = world;
-    for (let i = 1; i <= plan.servers; i++) {
-      const s = new Server(world, `r${i}`, `h${i}`, `10.0.0.${i}`, 6379);
-      s.persistence = random.pick(["all", "all", "saved", "none"] as const);
-      if (i > 1) s.disk.replicaof = { ip: "10.0.0.1", port: 6379 };
-      s.onRole = (x) => checks.roleOf(x);
-      this.servers.push(s);
+    for (let m = 0; m < plan.masters; m++) {
+      const set: Server[] = m === 0 ? this.servers : [];
+      this.sets.set(["mymaster", "second", "third"][m]!, set);
+      for (let i = 1; i <= plan.servers; i++) {
+        // The sets share hosts, so one fault may hit several masters at once.
+        const s = new Server(world, `${"rqt"[m]}${i}`, `h${((i + m - 1) % plan.servers) + 1}`, `10.0.${m * 10}.${i}`, 6379);
+        s.persistence = random.pick(["all", "all", "saved", "none"] as const);
+        if (i > 1) s.disk.replicaof = { ip: `10.0.${m * 10}.1`, port: 6379 };
+        s.onRole = (x) => checks.roleOf(x);
+        set.push(s);
+      }
     }
     const ids = Array.from({ length: plan.sentinels }, () => random.hex(40));
     const real = plan.mix === "original" ? plan.sentinels : plan.mix === "ours" ? 0 : random.int(1, plan.sentinels - 1);
@@ -86,28 +104,45 @@ export class Scenario {
     for (const p of this.proxies) p.onDecision = (d) => checks.decided(p, d);
   }
 
-  /** The set knows itself already: worlds need not wait for discovery. */
+  /** In most worlds the set knows itself already and need not wait for discovery. */
   private file(ids: string[], i: number): string[][] {
     const { plan } = this;
-    const lines = [
-      ["myid", ids[i - 1]!],
-      ["monitor", "mymaster", "10.0.0.1", "6379", String(plan.quorum)],
-      ["down-after-milliseconds", "mymaster", String(plan.downAfterMs)],
-      ["failover-timeout", "mymaster", String(plan.failoverTimeoutMs)],
-      ["config-epoch", "mymaster", "0"],
-      ["leader-epoch", "mymaster", "0"],
-      ["current-epoch", "0"],
-    ];
-    for (let r = 2; r <= plan.servers; r++) lines.push(["known-replica", "mymaster", `10.0.0.${r}`, "6379"]);
-    for (let p = 1; p <= plan.sentinels; p++) if (p !== i) lines.push(["known-sentinel", "mymaster", `10.0.1.${p}`, "26379", ids[p - 1]!]);
+    const lines = [["myid", ids[i - 1]!]];
+    for (const [name, set] of this.sets) {
+      lines.push(
+        ["monitor", name, set[0]!.ip, "6379", String(plan.quorum)],
+        ["down-after-milliseconds", name, String(plan.downAfterMs)],
+        ["failover-timeout", name, String(plan.failoverTimeoutMs)],
+        ["config-epoch", name, "0"],
+        ["leader-epoch", name, "0"],
+      );
+      if (plan.discover) continue;
+      for (const r of set.slice(1)) lines.push(["known-replica", name, r.ip, "6379"]);
+      for (let p = 1; p <= plan.sentinels; p++) if (p !== i) lines.push(["known-sentinel", name, `10.0.1.${p}`, "26379", ids[p - 1]!]);
+    }
+    lines.push(["current-epoch", "0"]);
     return lines;
   }
 
+  /** Every Sentinel knows all peers and replicas of every master. */
+  private discovered(): boolean {
+    const { plan } = this;
+    return this.sentinels.every((s) => {
+      const file = s.engine?.directives() ?? [];
+      const count = (word: string): number => file.filter((d) => d[0] === word).length;
+      return (
+        count("known-replica") === plan.masters * (plan.servers - 1) && count("known-sentinel") === plan.masters * (plan.sentinels - 1)
+      );
+    });
+  }
+
   start(): void {
-    for (const s of this.servers) s.start();
+    for (const set of this.sets.values()) for (const s of set) s.start();
+    if (this.plan.discover) this.world.run(1500);
     for (const s of this.sentinels) this.world.after(this.world.random.int(0, 300), () => s.start());
     this.world.run(500);
     for (const p of this.proxies) p.start();
+    if (this.plan.discover && !this.world.runUntil(() => this.discovered(), 30_000)) this.checks.fail("they do not find each other");
     this.world.run(2500);
   }
 
@@ -119,26 +154,39 @@ export class Scenario {
 
   /** Everybody agrees, and the servers are what everybody agrees on. Says what is missing, "" when nothing is. */
   disagreement(): string {
+    for (const [name, set] of this.sets) {
+      const why = this.disagreementOn(name, set);
+      if (why !== "") return why;
+    }
+    const master = this.servers.find((s) => s.role === "master")!;
+    for (const p of this.proxies)
+      if (p.decision?.serverId !== master.name) return `${p.name} serves ${p.decision?.serverId}: ${p.decision?.reason}`;
+    return "";
+  }
+
+  private disagreementOn(name: string, set: Server[]): string {
     let at = "";
     let epoch = -1;
     for (const s of this.sentinels) {
       if (s.engine === null) return `${s.name} is down`;
-      const h = read(s.engine.directives(), 0);
+      const h = read(s.engine.directives(), name, 0);
       if (at === "") [at, epoch] = [h.master, h.configEpoch];
       if (h.master !== at || h.configEpoch !== epoch)
         return `${s.name} says ${h.master} epoch ${h.configEpoch}, ${this.sentinels[0]!.name} ${at} epoch ${epoch}`;
     }
-    const master = this.servers.find((s) => `${s.ip}:${s.port}` === at);
+    const master = set.find((s) => `${s.ip}:${s.port}` === at);
     if (master === undefined || !master.alive || master.role !== "master") return `${at} is no master`;
-    for (const s of this.servers) {
+    for (const s of set) {
       if (s === master) continue;
       if (s.role !== "replica") return `${s.name} is a master too`;
       if (`${s.masterAt!.ip}:${s.masterAt!.port}` !== at) return `${s.name} follows ${s.masterAt!.ip}`;
       if (!s.isLinkUp()) return `${s.name}'s link to ${master.name} is down`;
     }
-    for (const p of this.proxies)
-      if (p.decision?.serverId !== master.name) return `${p.name} serves ${p.decision?.serverId}: ${p.decision?.reason}`;
     return "";
+  }
+
+  get allServers(): Server[] {
+    return [...this.sets.values()].flat();
   }
 
   heal(): void {
@@ -149,8 +197,8 @@ export class Scenario {
       s.diskFails = false;
       s.dieAtPersist = "";
     }
-    for (const s of this.servers) s.rewriteFails = false;
-    for (const p of [...this.servers, ...this.sentinels]) {
+    for (const s of this.allServers) s.rewriteFails = false;
+    for (const p of [...this.allServers, ...this.sentinels]) {
       if (p.dark) p.light();
       p.resume();
       p.start();
@@ -165,32 +213,37 @@ export class Scenario {
    */
   private originalsSplit(): boolean {
     if (this.plan.mix === "ours") return false;
-    const views = this.sentinels.map((s) => ({ kind: s.kind, ...read(s.engine!.directives(), 0) }));
-    if (new Set(views.map((v) => v.configEpoch)).size > 1) return false;
-    const most = views
-      .map((v) => v.master)
-      .sort((a, b) => views.filter((v) => v.master === b).length - views.filter((v) => v.master === a).length)[0];
-    const aside = views.filter((v) => v.master !== most);
-    return aside.length > 0 && aside.every((v) => v.kind === "original");
+    return [...this.sets.keys()].some((name) => {
+      const views = this.sentinels.map((s) => ({ kind: s.kind, ...read(s.engine!.directives(), name, 0) }));
+      if (new Set(views.map((v) => v.configEpoch)).size > 1) return false;
+      const votes = (master: string): number => views.filter((v) => v.master === master).length;
+      const most = views.map((v) => v.master).reduce((a, b) => (votes(b) > votes(a) ? b : a));
+      const aside = views.filter((v) => v.master !== most);
+      return aside.length > 0 && aside.every((v) => v.kind === "original");
+    });
   }
 
   finish(): void {
     const { world, checks } = this;
     if (checks.failures.length > 0) return;
     const limitMs = 120_000 + 3 * this.plan.failoverTimeoutMs;
-    let agreed = 0;
-    const done = world.runUntil(() => {
-      agreed = this.disagreement() === "" ? agreed + 1 : 0;
-      return agreed >= 3 || checks.failures.length > 0;
-    }, limitMs);
-    if (!done && this.originalsSplit()) {
-      checks.stats.split++;
-      return;
+    for (let settled = false; !settled;) {
+      let agreed = 0;
+      const done = world.runUntil(() => {
+        agreed = this.disagreement() === "" ? agreed + 1 : 0;
+        return agreed >= 3 || checks.failures.length > 0;
+      }, limitMs);
+      if (!done && this.originalsSplit()) {
+        checks.stats.split++;
+        return;
+      }
+      if (!done) checks.fail(`no convergence within ${limitMs / 1000} s of the last fault: ${this.disagreement()}`);
+      if (checks.failures.length > 0) return;
+      for (const p of this.proxies) p.writeEveryMs = 1e9;
+      world.run(1500);
+      // A failover that was still under way when all agreed is waited for.
+      settled = this.disagreement() === "";
     }
-    if (!done) checks.fail(`no convergence within ${limitMs / 1000} s of the last fault: ${this.disagreement()}`);
-    if (checks.failures.length > 0) return;
-    for (const p of this.proxies) p.writeEveryMs = 1e9;
-    world.run(1500);
     const master = this.master;
     const addressOf = (id: string): string => {
       const s = this.servers.find((x) => x.name === id)!;
@@ -219,7 +272,9 @@ export function planOf(seed: number, mix: Mix | null = null): Plan {
     seed,
     mix: mix ?? kinds[seed % kinds.length]!,
     sentinels,
+    masters: r.chance(0.88) ? 1 : r.int(2, 3),
     servers: r.chance(0.7) ? 3 : 2,
+    discover: r.chance(0.1),
     quorum: r.chance(0.85) ? Math.floor(sentinels / 2) + 1 : r.pick([1, sentinels]),
     downAfterMs: r.pick([500, 1000, 1000, 2000, 3000]),
     failoverTimeoutMs: r.pick([3000, 5000, 8000]),

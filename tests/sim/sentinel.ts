@@ -13,15 +13,18 @@ export type EngineMaker = (boot: Boot, nowMs: number, random: Random) => Engine;
 /** What a world's checkers want to hear. */
 export interface Watcher {
   emitted(s: SentinelProcess, type: string, payload: string): void;
+  /** It has something new to write. */
+  changed(s: SentinelProcess, file: string[][]): void;
   persisted(s: SentinelProcess, file: string[][]): void;
-  /** A reply to is-master-down-by-addr that carries a vote. */
-  voted(s: SentinelProcess, leader: string, epoch: number): void;
+  /** A reply to is-master-down-by-addr about the master at `address` that carries a vote. */
+  voted(s: SentinelProcess, address: string, leader: string, epoch: number): void;
   sent(s: SentinelProcess, ip: string, port: number, args: string[]): void;
   started(s: SentinelProcess): void;
   ended(s: SentinelProcess): void;
 }
 
-type Asker = { slots: { reply: Reply | undefined; ready: boolean; vote: boolean }[]; patterns: boolean };
+/** `vote`: the address of the master that a vote was asked about, "" for other requests. */
+type Asker = { slots: { reply: Reply | undefined; ready: boolean; vote: string }[]; patterns: boolean };
 
 export class SentinelProcess extends Process {
   private readonly make: EngineMaker;
@@ -127,6 +130,7 @@ export class SentinelProcess extends Process {
     const life = this.life;
     const ms = this.world.random.int(this.fsyncMs.low, this.fsyncMs.high);
     const file = this.engine!.directives();
+    this.watcher.changed(this, file);
     const done = (): void => {
       if (this.life !== life || !this.alive) return;
       if (this.dieAtPersist === "before") return this.kill();
@@ -192,8 +196,8 @@ export class SentinelProcess extends Process {
         if (waiting === undefined) break;
         this.clients.delete(a.client);
         const reply = replyOf(a.answer);
-        if (waiting.slot.vote && Array.isArray(reply) && typeof reply[1] === "string" && reply[1] !== "*")
-          this.watcher.voted(this, reply[1], Number(reply[2]));
+        if (waiting.slot.vote !== "" && Array.isArray(reply) && typeof reply[1] === "string" && reply[1] !== "*")
+          this.watcher.voted(this, waiting.slot.vote, reply[1], Number(reply[2]));
         waiting.slot.reply = reply;
         waiting.slot.ready = true;
         this.flushAsker(waiting.end);
@@ -240,7 +244,7 @@ export class SentinelProcess extends Process {
   /** Replies of one connection keep the order of its requests, also when the engine answers later. */
   private asked(end: End, asker: Asker, args: string[]): void {
     const word = args[0]!.toUpperCase();
-    const slot = { reply: undefined as Reply | undefined, ready: true, vote: false };
+    const slot = { reply: undefined as Reply | undefined, ready: true, vote: "" };
     asker.slots.push(slot);
     if (word === "PSUBSCRIBE") {
       asker.patterns = true;
@@ -248,7 +252,7 @@ export class SentinelProcess extends Process {
     } else if (word === "PING") slot.reply = "PONG";
     else if (word === "SENTINEL" || word === "PUBLISH") {
       slot.ready = false;
-      slot.vote = args[1]!.toLowerCase() === "is-master-down-by-addr" && args[5] !== "*";
+      if (args[1]!.toLowerCase() === "is-master-down-by-addr" && args[5] !== "*") slot.vote = `${args[2]}:${args[3]}`;
       const client = ++this.lastClient;
       this.clients.set(client, { end, slot });
       return this.feed({ kind: "command", client, args });

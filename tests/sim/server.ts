@@ -36,6 +36,7 @@ type Stream =
   | { entry: Entry; offset: number }
   | { publish: [string, string]; offset: number }
   | { ping: true; offset: number }
+  | { getack: true }
   | { ack: number };
 
 /** The wire of somebody who sits at the server itself. */
@@ -147,8 +148,8 @@ export class Server extends Process {
           this.peers.delete(end);
           this.drop(end);
         }
-      // Redis pings every 10 s; every second here, so that short worlds see idle links live.
-      this.feed((offset) => ({ ping: true, offset }), PING_BYTES);
+      // Redis pings every 10 s; every second here, so that short worlds see idle links live. Not while a FAILOVER waits for offsets.
+      if (this.failover === null) this.feed((offset) => ({ ping: true, offset }), PING_BYTES);
     }
     this.stepFailover();
     this.later(1000, () => this.cron());
@@ -281,6 +282,8 @@ export class Server extends Process {
         this.dropFollowers();
       }
       this.nowUp();
+    } else if ("getack" in m) {
+      this.toMaster?.send({ ack: this.offset } satisfies Stream);
     } else if ("entry" in m || "publish" in m || "ping" in m) {
       if (m.offset <= this.offset) return;
       this.offset = m.offset;
@@ -474,7 +477,7 @@ export class Server extends Process {
     this.pausesAll = false;
     this.later(ms, () => this.stepFailover());
     this.later(1, () => this.stepFailover());
-    for (const [end, tag] of this.peers) if (tag.kind === "replica") end.send({ ping: true, offset: this.offset } satisfies Stream);
+    for (const [end, tag] of this.peers) if (tag.kind === "replica") end.send({ getack: true } satisfies Stream);
     return "OK";
   }
 
@@ -484,8 +487,7 @@ export class Server extends Process {
     if (this.world.now >= f.untilMs) return this.endFailover();
     const target = [...this.peers.values()].find((t): t is Follower => t.kind === "replica" && t.ip === f.ip && t.port === f.port);
     if (target === undefined || target.ackOffset < this.offset) {
-      // Redis asks with REPLCONF GETACK; here the replica acks by itself once a second, so it is asked again soon.
-      this.later(20, () => this.stepFailover());
+      this.later(50, () => this.stepFailover());
       return;
     }
     const to = this.world.net.at(f.ip, f.port);

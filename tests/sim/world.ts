@@ -363,6 +363,13 @@ export class Wire {
     });
   }
 
+  /** Both ends lose it. */
+  break(): void {
+    if (this.state !== "open") return;
+    this.state = "dead";
+    for (const end of [this.a, this.b!]) this.hangUp(end, "Connection reset by peer");
+  }
+
   /** `dead` was killed; its kernel closes for it. */
   killed(dead: End): void {
     if (this.state === "opening") {
@@ -491,6 +498,11 @@ export abstract class Process {
   drop(end: End): void {
     end.close();
     this.ends.delete(end);
+  }
+
+  /** Resets every connection to a host. */
+  breakWires(host: string): void {
+    for (const end of this.ends) if (end.other?.process.host === host) end.wire.break();
   }
 
   /** A timer of this life. */

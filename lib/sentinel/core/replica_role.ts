@@ -142,8 +142,7 @@ function reconfProgress(t: Turn, r: Replica): void {
 
 /** Called at every visit of a replica: should it be asked about, or turned back into one? */
 export function considerDemotion(t: Turn, r: Replica): void {
-  // Only what it has said on this connection counts: a demotion, by whomever, ends with CLIENT KILL.
-  if (r.roleReported !== "master" || r.promotedFlag || disconnected(r) || r.infoMs < r.link.cmd.upMs) return;
+  if (r.roleReported !== "master" || r.promotedFlag || disconnected(r)) return;
   const m = r.master;
   if (r.check !== null) {
     if (t.now < r.check.deadlineMs) return wake(r, r.check.deadlineMs);

@@ -137,8 +137,10 @@ export function requestVote(t: Turn, m: Master, client: ClientId, epoch: number,
  * a voter starts no failover of its own).
  */
 function boundToAnother(t: Turn, m: Master, runid: string): boolean {
-  if (m.leader === "" || m.leader === runid || m.leaderEpoch <= m.configEpoch) return false;
-  if (m.leader === t.s.myid) return m.failoverState !== "none" && m.failoverState !== "wait_start";
+  if (m.leader === "" || m.leader === runid) return false;
+  // Our own failover is at work, also after the promotion: who asks about the old address has not heard of the new one yet.
+  if (m.leader === t.s.myid) return m.failoverState !== "none" && m.failoverState !== "wait_start" && !m.switched;
+  if (m.leaderEpoch <= m.configEpoch) return false;
   return t.now < m.failoverStartMs + m.failoverTimeoutMs * 2;
 }
 
