@@ -8,11 +8,12 @@ import { version } from "../cli/version.ts";
 import { beginRedis } from "../cli/redis_process.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { setHashSeed, setRandomSeed } from "../store/seed.ts";
-import { setReleaseHook, usedMemory, PAGE_BYTES } from "../store/arena.ts";
+import { setReleaseHook, usedMemory } from "../store/arena.ts";
 import { openDatabases } from "../store/store.ts";
 import { setAccessTime } from "../store/access.ts";
 import { clock, resyncClock } from "../time/clock.ts";
-import { releasePages } from "../os/ffi.ts";
+import { ffiProblem, releasePages } from "../os/ffi.ts";
+import { pageBytes } from "../os/machine.ts";
 import { clientLine } from "../clients/info_line.ts";
 import { applyClientConfig, applyStoreConfig } from "./apply_config.ts";
 import { startCron } from "./cron.ts";
@@ -41,7 +42,11 @@ export async function runServer(invocation: Invocation): Promise<void> {
   const seed = randomBytes(12);
   setHashSeed(seed.readInt32LE(0), seed.readInt32LE(4));
   setRandomSeed(seed.readInt32LE(8));
-  setReleaseHook((memory, offset, length) => void releasePages(new Uint8Array(memory), offset, offset + length, PAGE_BYTES));
+  // Without FFI the store lets whole empty segments go instead.
+  if (ffiProblem() === null) {
+    const page = pageBytes();
+    setReleaseHook((memory, offset, length) => void releasePages(new Uint8Array(memory), offset, offset + length, page));
+  }
   openDatabases(config.number("databases"));
 
   server = new Server(process, version, randomBytes(20).toString("hex"));

@@ -91,6 +91,9 @@ test("emptied pages serve other sizes, and their memory goes back to the system 
   for (const r of other) arena.free(r);
   expect(arena.releaseStep(1 << 20)).toBe(1 << 20);
   expect(arena.reservedBytes()).toBe(full - (1 << 20));
+  while (arena.releaseStep(1 << 20, 3 << 20) > 0);
+  expect(arena.reservedBytes() - start).toBeGreaterThanOrEqual(3 << 20);
+  expect(arena.reservedBytes() - start).toBeLessThanOrEqual((3 << 20) + 2 * arena.PAGE_BYTES);
   while (arena.releaseStep(1 << 20) > 0);
   expect(arena.reservedBytes() - start).toBeLessThanOrEqual(2 * arena.PAGE_BYTES); // one page a size class may stay
   expect(given.reduce((a, b) => a + b, 0)).toBe(full - arena.reservedBytes());
