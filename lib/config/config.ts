@@ -65,7 +65,7 @@ export class Config {
   readonly sentinel: boolean;
   /** `user` lines, each as its words behind `user`. */
   readonly users: string[][];
-  /** `rename-command` lines: from, to. */
+  /** What `rename-command` lines come to: a command's own name, and the one it has now ("" for none). */
   readonly renames: [string, string][];
   /** `loadmodule` lines: path and arguments. */
   readonly modules: string[][];
@@ -168,6 +168,13 @@ export class Config {
     if (multi && values.length === 1 && values[0] !== "") values = splitArgs(values[0]) ?? [];
     if (named.slot.row.name === "save") return this.readSaveLine(named, values);
     return this.put(named, values)?.error ?? null;
+  }
+
+  /** A `rename-command` line; a name that an earlier one gave can be renamed again. */
+  rename(from: string, to: string): void {
+    const earlier = this.renames.find(([, now]) => now !== "" && now.toLowerCase() === from.toLowerCase());
+    if (earlier !== undefined) earlier[1] = to;
+    else this.renames.push([from, to]);
   }
 
   private readSaveLine(named: Named, values: string[]): string | null {

@@ -147,8 +147,9 @@ function readWords(
     return null;
   }
   if (name === "rename-command" && words.length === 3) {
-    config.renames.push([words[1], words[2]]);
-    return handlers.renameCommand?.(words[1], words[2]) ?? null;
+    const error = handlers.renameCommand?.(words[1], words[2]) ?? null;
+    if (error === null) config.rename(words[1], words[2]);
+    return error;
   }
   if (name === "user" && words.length >= 2) {
     config.users.push(words.slice(1));

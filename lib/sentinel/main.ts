@@ -10,6 +10,7 @@ import { randomBytes } from "node:crypto";
 import { strerror } from "../bytes/errno.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { beginRedis, type RedisProcess } from "../cli/redis_process.ts";
+import { commandRenamer } from "../commands/rename.ts";
 import type { Config } from "../config/config.ts";
 import type { ConfigFailure, LineFailure } from "../config/redis_conf.ts";
 import { checkSentinelStatement, hostNames, sentinelHint } from "../config/sentinel_conf.ts";
@@ -38,6 +39,7 @@ export async function runSentinel(invocation: Invocation): Promise<void> {
   let server: SentinelServer | null = null;
   const process = await beginRedis(invocation, {
     handlers: () => ({
+      renameCommand: commandRenamer("sentinel"),
       sentinel: (words, line, text) => {
         const error = checkSentinelStatement(words);
         if (error === null) lines.push({ words: [...words], line, text });

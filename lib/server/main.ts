@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { version } from "../cli/version.ts";
 import { beginRedis } from "../cli/redis_process.ts";
+import { commandRenamer } from "../commands/rename.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { setHashSeed, setRandomSeed } from "../store/seed.ts";
 import { setReleaseHook, usedMemory } from "../store/arena.ts";
@@ -21,6 +22,7 @@ import { infoText } from "./info.ts";
 import { connectStore } from "./keyspace_events.ts";
 import { Listeners } from "./listeners.ts";
 import { bindServerCommands } from "./runs.ts";
+import { controlMemory } from "./memory.ts";
 import { Server } from "./server.ts";
 import { ending, endServer } from "./shutdown.ts";
 
@@ -28,6 +30,9 @@ import { ending, endServer } from "./shutdown.ts";
 export async function runServer(invocation: Invocation): Promise<void> {
   let server: Server | null = null;
   const process = await beginRedis(invocation, {
+    handlers: () => ({
+      renameCommand: commandRenamer("server"),
+    }),
     sections: () =>
       server === null
         ? []
@@ -55,6 +60,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   applyClientConfig(config, s.service.settings, () => s.service.configure());
   config.watch("requirepass", (c) => s.service.users.setDefaultPassword(c.text("requirepass")));
   connectStore(s);
+  controlMemory(s);
   bindServerCommands(s);
 
   const listeners = new Listeners(s, s.service.ingest.handler);

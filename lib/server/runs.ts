@@ -5,6 +5,7 @@ import { genericRuns } from "../commands/generic.ts";
 import { hashRuns } from "../commands/hash.ts";
 import { listRuns } from "../commands/list.ts";
 import { listWaitRuns } from "../commands/list_wait.ts";
+import { memoryRuns } from "../commands/memory.ts";
 import { setRuns } from "../commands/set.ts";
 import { stringRuns } from "../commands/string.ts";
 import { zsetRuns } from "../commands/zset.ts";
@@ -32,6 +33,7 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...zsetAlgebraRuns,
     ...zsetPopRuns(server.service.blocking),
     ...genericRuns(server.databases),
+    ...memoryRuns,
     ...serverRuns(server),
     ...infoRuns(server),
     ...debugRuns(server),

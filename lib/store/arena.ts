@@ -289,14 +289,16 @@ export function roundUp(bytes: number): number {
   return bytes > SMALL_MAX ? Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES : classBytes[classOfUnits[(bytes + 7) >>> 3]];
 }
 
-/** True when a block of usable size `usable` is what alloc(bytes) would give: it can stay where it is. */
-export function sameClass(usable: number, bytes: number): boolean {
-  return bytes > SMALL_MAX ? Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES === usable : classBytes[classOfUnits[(bytes + 7) >>> 3]] === usable;
+/** True when alloc(bytes) would give a block of just the size this one has: it can stay where it is. */
+export function fits(ref: number, bytes: number): boolean {
+  const page = ref >>> PAGE_SHIFT;
+  if (bytes <= SMALL_MAX) return pageKind[page] === classOfUnits[(bytes + 7) >>> 3] + 1;
+  return pageKind[page] === RUN_HEAD && pageUsed[page] === Math.ceil(bytes / PAGE_BYTES);
 }
 
 /** Makes the block `bytes` long, keeping the first `keep` bytes: the same ref when its class stays, else a new one; 0 = out of memory, old block intact. */
 export function realloc(ref: number, bytes: number, keep: number): number {
-  if (sameClass(usableBytes(ref), bytes)) return ref;
+  if (fits(ref, bytes)) return ref;
   const to = alloc(bytes);
   if (to === 0) return 0;
   copyBlock(ref, 0, to, 0, keep);

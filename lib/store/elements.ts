@@ -7,7 +7,7 @@
  * What a look-up of a hash finds is left in `gotB`, `gotStart`, `gotEnd`. Members and fields are limited to BLOCK_MAX bytes, values are not.
  * Leaves out the packed encodings and when a collection becomes a big one: set.ts, hash.ts.
  */
-import { HUGE_MIN, alloc, copyBlock, free, huge, hugeAlloc, hugeFree, hugeGrow, m8, sameClass, usableBytes } from "./arena.ts";
+import { HUGE_MIN, alloc, copyBlock, free, huge, hugeAlloc, hugeFree, hugeGrow, m8, fits, usableBytes } from "./arena.ts";
 import { Dict, RefList, hashOf } from "./dict.ts";
 import {
   ELEMENT_HEADER,
@@ -219,7 +219,7 @@ export class BigHash extends BigSet {
     const field = keyLength(ref, ELEMENT_HEADER);
     const bytes = entryBytes(ELEMENT_HEADER, 0, field, inside);
     let to = ref;
-    if (!sameClass(usableBytes(ref), bytes)) {
+    if (!fits(ref, bytes)) {
       to = alloc(bytes);
       if (to === 0) return -1;
       writeHead(to, ELEMENT_HEADER, 0, field, inside);

@@ -12,7 +12,7 @@
  */
 import { clock } from "../time/clock.ts";
 import { TOUCH_LFU, TOUCH_LRU, freshAccess, lruClock, touchLfu, touchMode } from "./access.ts";
-import { UNIT_MASK, alloc, copyBlock, free, hugeFree, m32, m8, roundUp, sameClass, usableBytes } from "./arena.ts";
+import { UNIT_MASK, alloc, copyBlock, free, hugeFree, m32, m8, roundUp, fits, usableBytes } from "./arena.ts";
 import { Dict, RefList, hashOf } from "./dict.ts";
 import * as entry from "./entry.ts";
 import { HAS_EXPIRE, HUGE, KEY_HEADER, LISTPACK, STRING } from "./entry.ts";
@@ -234,7 +234,7 @@ export class Keyspace {
     const keyLength = entry.keyLength(ref, KEY_HEADER);
     const flags = keepTtl ? word & HAS_EXPIRE : 0;
     const need = entry.entryBytes(KEY_HEADER, flags, keyLength, length);
-    const to = sameClass(usableBytes(ref), need) ? ref : alloc(need);
+    const to = fits(ref, need) ? ref : alloc(need);
     if (to === 0) return 0;
     releaseContents(ref);
     const drops = (word & HAS_EXPIRE) !== flags;

@@ -7,8 +7,9 @@
  * Functions that need memory return the entry's ref, maybe a new one, or 0 for -OOM. Whether the key is a string at all is the caller's check.
  * Length limits (proto-max-bulk-len) are the commands'.
  */
-import { HUGE_MIN, huge, hugeAlloc, hugeFree, hugeGrow, m8, sameClass, usableBytes } from "./arena.ts";
+import { HUGE_MIN, UNIT_MASK, huge, hugeAlloc, hugeFree, hugeGrow, m32, m8, fits } from "./arena.ts";
 import { INT_TEXT_MAX, isInt64Text, parseBigInt64, parseInt64, writeBigInt, writeInt } from "../bytes/number.ts";
+import { copyBytes } from "../bytes/copy.ts";
 import * as entry from "./entry.ts";
 import { EMBSTR, HAS_EXPIRE, HUGE, INT, KEY_HEADER, RAW, STRING } from "./entry.ts";
 import type { Keyspace } from "./keyspace.ts";
@@ -16,6 +17,8 @@ import { hashBytes } from "./seed.ts";
 
 /** Strings up to this length are reported as embstr (Redis: OBJ_ENCODING_EMBSTR_SIZE_LIMIT). */
 const EMBSTR_MAX = 44;
+const TYPE_BITS = 0x000f0000;
+const ENCODING_BITS = 0x00f00000;
 /** Growing strings reserve half their length again, up to this (Redis: SDS_MAX_PREALLOC). */
 const RESERVE_MAX = 1 << 20;
 
@@ -27,18 +30,22 @@ export let valueTo = 0;
 
 /** Finds the bytes of a string: valueBuffer, valueFrom, valueTo. Returns their number. */
 export function region(ref: number): number {
-  const start = entry.valueStart(ref, KEY_HEADER);
-  const word = entry.word0(ref);
+  const unit = ref & UNIT_MASK;
+  const m = m32[ref >>> 23];
+  const word = m[unit << 1];
+  const keyLength = word & 0xffff;
   if (((word >>> 20) & 15) === HUGE) {
     valueBuffer = huge[entry.valueWord(ref, KEY_HEADER, 0)]!;
     valueFrom = 0;
     valueTo = entry.valueWord(ref, KEY_HEADER, 4);
-  } else {
-    valueBuffer = m8[ref >>> 23];
-    valueFrom = start;
-    valueTo = start + entry.valueLength(ref);
+    return valueTo;
   }
-  return valueTo - valueFrom;
+  const start = keyLength === 0xffff ? entry.valueStart(ref, KEY_HEADER) : (unit << 3) + KEY_HEADER + ((word >>> 24) & 12) + keyLength;
+  const length = m[(unit << 1) + 1];
+  valueBuffer = m8[ref >>> 23];
+  valueFrom = start;
+  valueTo = start + length;
+  return length;
 }
 
 /** STRLEN. */
@@ -66,8 +73,10 @@ export function getRange(ref: number, start: number, end: number): number {
 /** The encoding Redis' tryObjectEncoding gives these bytes: INT, EMBSTR or RAW. */
 export function encodingFor(b: Uint8Array, start: number, end: number): number {
   const length = end - start;
-  if (length <= INT_TEXT_MAX && isInt64Text(b, start, end)) return INT;
-  return length <= EMBSTR_MAX ? EMBSTR : RAW;
+  if (length > EMBSTR_MAX) return RAW;
+  // Most values are not numbers, and their first byte tells.
+  if (length > INT_TEXT_MAX || length === 0 || b[start] > 57 || b[start] < 45 || !isInt64Text(b, start, end)) return EMBSTR;
+  return INT;
 }
 
 // ---- writing
@@ -145,15 +154,17 @@ function createStringHashed(
 export function overwrite(ks: Keyspace, ref: number, vb: Buffer, vs: number, ve: number, encoding: number, keepTtl: boolean): number {
   const length = ve - vs;
   if (length > HUGE_MIN) return overwriteHuge(ks, ref, vb, vs, length, keepTtl);
-  const word = entry.word0(ref);
-  const dropsExpiry = (word & HAS_EXPIRE) !== 0 && !keepTtl;
-  // The usual case: a string over a string in the same block.
-  if (!dropsExpiry && (word & 0x000f0000) === STRING << 16 && ((word >>> 20) & 15) < HUGE) {
-    const at = entry.valueStart(ref, KEY_HEADER);
-    if (sameClass(usableBytes(ref), at - entry.baseOf(ref) + length)) {
-      entry.setWord0(ref, (word & ~0x00f00000) | (encoding << 20));
-      entry.setValueLength(ref, length);
-      entry.copyIn(ref >>> 23, at, vb, vs, length);
+  const unit = ref & UNIT_MASK;
+  const m = m32[ref >>> 23];
+  const word = m[unit << 1];
+  // The usual case: a string over a string in the same block. STRING is 0, and encodings below HUGE lie in the block.
+  if ((word & TYPE_BITS) === 0 && ((word >>> 20) & 15) < HUGE && (keepTtl || (word & HAS_EXPIRE) === 0)) {
+    const keyLength = word & 0xffff;
+    const offset = KEY_HEADER + ((word >>> 24) & 12) + (keyLength === 0xffff ? entry.keyLength(ref, KEY_HEADER) : keyLength);
+    if (fits(ref, offset + length)) {
+      m[unit << 1] = (word & ~ENCODING_BITS) | (encoding << 20);
+      m[(unit << 1) + 1] = length;
+      copyBytes(m8[ref >>> 23], (unit << 3) + offset, vb, vs, ve);
       return ref;
     }
   }

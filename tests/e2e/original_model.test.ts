@@ -89,7 +89,6 @@ function modelled(story: Story, seed: number): Map<string, Line[]> | null {
   const nothing = (): void => {};
   const watcher: Watcher = {
     emitted: (s, type, payload) => byName.get(s.name)!.push({ type, payload }),
-    changed: nothing,
     persisted: nothing,
     voted: nothing,
     sent: nothing,

@@ -142,6 +142,69 @@ test("our own init script: start twice, status, stop twice, a start that fails",
   expect((await run(script, "jump")).code).toBe(2);
 });
 
+test("our init script runs a server too; DEBUG SEGFAULT ends it with a report, and the script starts it again", async () => {
+  const folder = join(dir, "server");
+  const script = ownScript("redis_1", folder);
+  const port = freePort();
+  const log = join(folder, "r.log");
+  writeFileSync(
+    join(folder, "etc/redis_1.conf"),
+    `port ${port}\nbind 127.0.0.1\nlogfile ${log}\ndir ${folder}\nsave ""\nenable-debug-command local\nrename-command GET fetch\nrename-command fetch grab\n`,
+  );
+  expect((await run(script, "start")).code).toBe(0);
+  const pidFile = join(folder, "run/redis_1.pid");
+  const first = Number(readFileSync(pidFile, "latin1"));
+  let second = 0;
+  try {
+    expect(await cli(port, "get", "a")).toContain("unknown command 'get'");
+    expect(await cli(port, "grab", "a")).toBe("");
+    expect(await cli(port, "debug", "segfault")).toBe("Error: Server closed the connection");
+    await until("its end", () => !alive(first));
+    const text = readFileSync(log, "latin1");
+    expect(text).toContain("# Redis 7.2.4 crashed by signal: 11, si_code: 0");
+    expect(text).toContain("\nredis_version:7.2.4");
+    expect(text).toContain(" cmd=debug ");
+    expect((await run(script, "start")).code).toBe(0);
+    second = Number(readFileSync(pidFile, "latin1"));
+    expect(await cli(port, "ping")).toBe("PONG");
+    const other = freePort();
+    expect(await cli(port, "config", "set", "port", String(other))).toBe("OK");
+    expect(await cli(other, "ping")).toBe("PONG");
+    expect((await run(script, "stop")).code).toBe(0);
+    expect(existsSync(pidFile)).toBe(false);
+  } finally {
+    for (const pid of [first, second]) if (pid > 0 && alive(pid)) process.kill(pid, "SIGKILL");
+  }
+});
+
+test("without code made at run time (systemd's MemoryDenyWriteExecute) it runs, and says in its log why it is slow", async () => {
+  const python = Bun.which("python3");
+  if (python === null) {
+    console.log("SKIPPED: no python3 to forbid it");
+    return;
+  }
+  const log = join(dir, "mdwe.log");
+  const port = freePort();
+  // prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN): kept by exec, as under systemd.
+  const code = "import ctypes,os,sys\nif ctypes.CDLL(None).prctl(65,1,0,0,0)!=0: sys.exit(77)\nos.execv(sys.argv[1],sys.argv[1:])";
+  const p = Bun.spawn([python, "-c", code, redisha, "--port", String(port), "--bind", "127.0.0.1", "--save", "", "--logfile", log], {
+    cwd: dir,
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  try {
+    const answer = await until("the server", async () => (p.exitCode === 77 ? "none" : (await cli(port, "ping")) === "PONG"));
+    if (answer === "none") {
+      console.log("SKIPPED: this kernel cannot forbid it");
+      return;
+    }
+    expect(readFileSync(log, "latin1")).toContain("Is MemoryDenyWriteExecute=yes in its systemd unit?");
+  } finally {
+    p.kill("SIGKILL");
+    await p.exited;
+  }
+});
+
 test("systemd takes our units", async () => {
   if (Bun.which("systemd-analyze") === null) {
     console.log("SKIPPED: no systemd-analyze");

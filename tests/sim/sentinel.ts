@@ -14,7 +14,7 @@ export type EngineMaker = (boot: Boot, nowMs: number, random: Random) => Engine;
 export interface Watcher {
   emitted(s: SentinelProcess, type: string, payload: string): void;
   /** It has something new to write. */
-  changed(s: SentinelProcess, file: string[][]): void;
+  changed?(s: SentinelProcess, file: string[][]): void;
   persisted(s: SentinelProcess, file: string[][]): void;
   /** A reply to is-master-down-by-addr about the master at `address` that carries a vote. */
   voted(s: SentinelProcess, address: string, leader: string, epoch: number): void;
@@ -130,7 +130,7 @@ export class SentinelProcess extends Process {
     const life = this.life;
     const ms = this.world.random.int(this.fsyncMs.low, this.fsyncMs.high);
     const file = this.engine!.directives();
-    this.watcher.changed(this, file);
+    this.watcher.changed?.(this, file);
     const done = (): void => {
       if (this.life !== life || !this.alive) return;
       if (this.dieAtPersist === "before") return this.kill();

@@ -142,7 +142,8 @@ function reconfProgress(t: Turn, r: Replica): void {
 
 /** Called at every visit of a replica: should it be asked about, or turned back into one? */
 export function considerDemotion(t: Turn, r: Replica): void {
-  if (r.roleReported !== "master" || r.promotedFlag || disconnected(r)) return;
+  // Only what it has said on this connection counts: a demotion, by whomever, ends with CLIENT KILL.
+  if (r.roleReported !== "master" || r.promotedFlag || disconnected(r) || r.infoMs < r.link.cmd.upMs) return;
   const m = r.master;
   if (r.check !== null) {
     if (t.now < r.check.deadlineMs) return wake(r, r.check.deadlineMs);

@@ -10,19 +10,21 @@ export function unfit(t: Turn, m: Master, r: Replica): string {
   if (now - r.link.lastAvailMs > ping * 5) return "silent";
   if (r.priority === 0) return "priority 0";
   if (now - r.infoMs > (m.sdown ? ping * 5 : info * 3)) return "old INFO";
-  if (r.masterLinkDownMs > masterlessMs(t, m) + m.downAfterMs * 10) return "long without its master";
+  if (r.masterLinkDownMs > awayMs(t, m) + m.downAfterMs * 10) return "long without its master";
   // Its data set is neither the old nor the new one before the transfer ends.
   if (r.syncing) return "syncing";
   return "";
 }
 
 /**
- * How long the master has not been one. A master that came back as a replica counts from then: it becomes SDOWN two INFO periods later, and
- * with a short down-after its replicas would be "long without it" for ever (two servers that follow each other never end; tests/sim).
+ * How long the master has been away: since its last good reply, which is before it was called down (TILT may lie between). One that came
+ * back as a replica is away since then: it is called down two INFO periods later, and with a short down-after its replicas would be
+ * "long without it" for ever (two servers that follow each other; tests/sim).
  */
-function masterlessMs(t: Turn, m: Master): number {
+function awayMs(t: Turn, m: Master): number {
   if (!m.sdown) return 0;
-  return t.now - (m.roleReported === "slave" ? Math.min(m.sdownSinceMs, m.roleReportedMs) : m.sdownSinceMs);
+  const since = Math.min(m.sdownSinceMs, m.link.lastAvailMs);
+  return t.now - (m.roleReported === "slave" ? Math.min(since, m.roleReportedMs) : since);
 }
 
 /**

@@ -1,0 +1,63 @@
+/**
+ * maxmemory: before a command runs that may use memory, keys are evicted until the limit holds; if none may go, the command is refused.
+ * Redis evict.c performEvictions. Warm: asked before each command while maxmemory is set, free while it is 0 (the gate is open).
+ */
+import { GATE_MEMORY } from "../clients/command.ts";
+import { PAUSE_EVICT } from "../clients/pause.ts";
+import { usedMemory } from "../store/arena.ts";
+import { BY_LFU, BY_LRU, BY_RANDOM, BY_TTL, pickVictim, victimDatabase } from "../store/evict.ts";
+import type { Server } from "./server.ts";
+
+/** Time one call may evict at the default tenacity of 10, in ms; 100 never stops (Redis evictionTimeLimitUs). */
+function limitMs(tenacity: number): number {
+  if (tenacity <= 10) return (50 * tenacity) / 1000;
+  if (tenacity < 100) return (500 * 1.15 ** (tenacity - 10)) / 1000;
+  return Infinity;
+}
+
+const KINDS = { lru: BY_LRU, lfu: BY_LFU, ttl: BY_TTL, random: BY_RANDOM } as const;
+
+/** Puts the limit in place and follows CONFIG SET. */
+export function controlMemory(server: Server): void {
+  const { config, service, databases } = server;
+  let max = 0;
+  let policy = "noeviction";
+  let by: number = BY_LRU;
+  let onlyVolatile = false;
+  config.watch(["maxmemory", "maxmemory-policy"], (c) => {
+    max = c.number("maxmemory");
+    policy = c.choice("maxmemory-policy");
+    onlyVolatile = policy.startsWith("volatile");
+    by = KINDS[policy.slice(policy.indexOf("-") + 1) as keyof typeof KINDS] ?? BY_LRU;
+    server.setGate(GATE_MEMORY, max > 0);
+  });
+  let again = false;
+  const evict = (): boolean => {
+    if (server.role() === "replica" && config.bool("replica-ignore-maxmemory")) return false;
+    if (usedMemory() <= max) return false;
+    if (policy === "noeviction" || server.loading || service.pause.is(PAUSE_EVICT)) return true;
+    const started = performance.now();
+    const limit = limitMs(config.number("maxmemory-eviction-tenacity"));
+    const samples = config.number("maxmemory-samples");
+    for (let n = 1; usedMemory() > max; n++) {
+      const ref = pickVictim(databases, onlyVolatile, by, samples);
+      if (ref === 0) return usedMemory() > max;
+      databases[victimDatabase].evict(ref);
+      server.propagation.flush();
+      if ((n & 15) === 0 && performance.now() - started > limit) {
+        // The rest goes on between commands; meanwhile commands pass, as the original lets them.
+        if (!again) {
+          again = true;
+          setTimeout(() => {
+            again = false;
+            evict();
+            server.dispatcher.endEvent();
+          }, 0);
+        }
+        return false;
+      }
+    }
+    return false;
+  };
+  server.parts.overMemory = evict;
+}
