@@ -13,6 +13,7 @@ import {
   KEY_HEADER,
   LIST,
   LISTPACK,
+  QUICKLIST,
   SET,
   ZSET,
   baseOf,
@@ -23,8 +24,10 @@ import {
   valueStart,
 } from "../../store/entry.ts";
 import { hashChanged, hashExpect, hashLength, hashSet, newLooseHash } from "../../store/hash.ts";
+import { listAuto, listChanged, listExpect, listLength, listPush, newLooseList, quickListOf } from "../../store/list.ts";
+import { newLooseZSet, zsetChanged, zsetExpect, zsetPackIfSmall, zsetSet } from "../../store/zset.ts";
 import type { Keyspace } from "../../store/keyspace.ts";
-import { elEnd, elIsInt, elStart, elWrite, lpFirst, lpLength, lpNext, lpRead, lpValid } from "../../store/packed/listpack.ts";
+import { elDouble, elEnd, elIsInt, elStart, elWrite, lpFirst, lpLength, lpNext, lpRead, lpValid } from "../../store/packed/listpack.ts";
 import { intsetLength, intsetRead, intsetValid, intsetWriteMember } from "../../store/packed/intset.ts";
 import { zlListpackBytes, zlToListpack, zlValid } from "../../store/packed/ziplist.ts";
 import { zmListpackBytes, zmToListpack, zmValid } from "../../store/packed/zipmap.ts";
@@ -73,8 +76,15 @@ export function* loadValue(s: RdbSource, type: number, deep: boolean): Generator
         yield;
       }
       return oldPacked(s, type, deep);
+    case T.T_LIST:
+      return yield* loadList(s);
+    case T.T_LIST_ZIPLIST:
+    case T.T_LIST_QUICKLIST:
     case T.T_LIST_QUICKLIST_2:
-      return yield* loadQuicklist(s, deep);
+      return yield* loadQuicklist(s, type, deep);
+    case T.T_ZSET:
+    case T.T_ZSET_2:
+      return yield* loadZSet(s, type);
     case T.T_MODULE_PRE_GA:
       s.fail("Pre-release module format not supported");
       return FAILED;
@@ -162,6 +172,7 @@ export function packedValue(s: RdbSource, type: number, b: Buffer, start: number
   if (type === T.T_HASH_LISTPACK) return rebuildHash(s, b, start);
   if (type === T.T_SET_INTSET) return rebuildIntset(s, b, start);
   if (type === T.T_SET_LISTPACK) return rebuildSet(s, b, start);
+  if (type === T.T_ZSET_LISTPACK) return rebuildZSet(s, b, start);
   return verbatim(type, b, start, end);
 }
 
@@ -294,25 +305,148 @@ function* loadSet(s: RdbSource): Generator<void, number> {
 
 // ------------------------------------------------------------------------------------------------------------------------- lists
 
-function* loadQuicklist(s: RdbSource, deep: boolean): Generator<void, number> {
+/** Takes a length; false when the source failed. */
+function* needLength(s: RdbSource): Generator<void, boolean> {
   while (!s.takeLength()) {
-    if (s.failure !== null) return FAILED;
+    if (s.failure !== null) return false;
     yield;
   }
-  if (s.value === 0) return EMPTY_KEY;
-  while (!s.takeLength()) {
-    if (s.failure !== null) return FAILED;
-    yield;
-  }
+  return true;
+}
+function* needString(s: RdbSource): Generator<void, boolean> {
   while (!s.takeString()) {
-    if (s.failure !== null) return FAILED;
+    if (s.failure !== null) return false;
     yield;
   }
-  if (!lpValid(s.strB, s.strStart, s.strEnd - s.strStart, deep)) {
-    s.fail("Listpack integrity check failed.");
-    return FAILED;
+  return true;
+}
+
+/** Adds one element at the tail of a list in the making; the ref, listChanged -1 when memory is out. */
+function pushLoose(ref: number, b: Buffer, start: number, end: number): number {
+  ref = listExpect(loose, ref, end - start, 1);
+  return listChanged < 0 ? ref : listPush(loose, ref, b, start, end, true);
+}
+
+/** Element by element: the oldest form. */
+function* loadList(s: RdbSource): Generator<void, number> {
+  if (!(yield* needLength(s))) return FAILED;
+  const count = s.value;
+  if (count === 0) return EMPTY_KEY;
+  let ref = newLooseList();
+  if (ref === 0) return NO_MEMORY;
+  for (let i = 0; i < count; i++) {
+    if (!(yield* needString(s))) return discard(s, ref);
+    ref = pushLoose(ref, s.strB, s.strStart, s.strEnd);
+    if (listChanged < 0) return outOfMemory(ref);
   }
-  return verbatim(T.T_LIST_QUICKLIST_2, s.strB, s.strStart, s.strEnd);
+  return listAuto(loose, ref);
+}
+
+/** Adds all elements of the listpack b[start, end) to a list in the making: whole as a node while the list is big. */
+function addListpack(ref: number, b: Buffer, start: number): number {
+  if (encodingOf(ref) === QUICKLIST) {
+    if (!quickListOf(ref).addListpack(b, start)) return -1;
+    return ref;
+  }
+  for (let p = lpFirst(b, start); p >= 0; p = lpNext(b, p)) {
+    lpRead(b, p);
+    ref = elIsInt ? pushLoose(ref, text, 0, elWrite(b, text, 0)) : pushLoose(ref, b, elStart, elEnd);
+    if (listChanged < 0) return -1;
+  }
+  return ref;
+}
+
+/** Nodes: listpacks and single elements (T_LIST_QUICKLIST_2), or ziplists (T_LIST_QUICKLIST, T_LIST_ZIPLIST is one of them). */
+function* loadQuicklist(s: RdbSource, type: number, deep: boolean): Generator<void, number> {
+  let nodes = 1;
+  if (type !== T.T_LIST_ZIPLIST) {
+    if (!(yield* needLength(s))) return FAILED;
+    nodes = s.value;
+    if (nodes === 0) return EMPTY_KEY;
+  }
+  let ref = newLooseList();
+  if (ref === 0) return NO_MEMORY;
+  if (nodes > 1) ref = listExpect(loose, ref, Infinity, 1);
+  if (nodes > 1 && listChanged < 0) return outOfMemory(ref);
+  for (let i = 0; i < nodes; i++) {
+    let container: number = T.NODE_PACKED;
+    if (type === T.T_LIST_QUICKLIST_2) {
+      if (!(yield* needLength(s))) return discard(s, ref);
+      container = s.value;
+      if (container !== T.NODE_PACKED && container !== T.NODE_PLAIN) return discard(s, ref, "Quicklist integrity check failed.");
+    }
+    if (!(yield* needString(s))) return discard(s, ref);
+    const size = s.strEnd - s.strStart;
+    let next: number;
+    if (container === T.NODE_PLAIN) {
+      next = pushLoose(ref, s.strB, s.strStart, s.strEnd);
+      if (listChanged < 0) next = -1;
+    } else if (type === T.T_LIST_QUICKLIST_2) {
+      if (!lpValid(s.strB, s.strStart, size, deep)) return discard(s, ref, "Listpack integrity check failed.");
+      // An empty node is skipped, as Redis skips it.
+      next = lpFirst(s.strB, s.strStart) < 0 ? ref : addListpack(ref, s.strB, s.strStart);
+    } else {
+      if (!zlValid(s.strB, s.strStart, size, true)) return discard(s, ref, "Ziplist integrity check failed.");
+      const bytes = zlListpackBytes(s.strB, s.strStart);
+      const out: Buffer = Buffer.allocUnsafeSlow(bytes);
+      zlToListpack(s.strB, s.strStart, out, 0);
+      next = lpFirst(out, 0) < 0 ? ref : addListpack(ref, out, 0);
+    }
+    if (next === -1) return outOfMemory(ref);
+    ref = next;
+  }
+  if (listLength(ref) === 0) {
+    freeLoose(ref);
+    return EMPTY_KEY;
+  }
+  return listAuto(loose, ref);
+}
+
+// ------------------------------------------------------------------------------------------------------------------- sorted sets
+
+/** Members with their scores: binary doubles (T_ZSET_2) or text (T_ZSET). */
+function* loadZSet(s: RdbSource, type: number): Generator<void, number> {
+  if (!(yield* needLength(s))) return FAILED;
+  const count = s.value;
+  if (count === 0) return EMPTY_KEY;
+  let ref = newLooseZSet();
+  if (ref === 0) return NO_MEMORY;
+  ref = zsetExpect(loose, ref, Math.min(count, EXPECT_MAX), 0);
+  let longest = 0;
+  let member = Buffer.allocUnsafe(256);
+  for (let i = 0; i < count; i++) {
+    if (!(yield* needString(s))) return discard(s, ref);
+    const length = s.strEnd - s.strStart;
+    if (length > member.length) member = Buffer.allocUnsafe(length * 2);
+    s.strB.copy(member, 0, s.strStart, s.strEnd);
+    if (length > longest) longest = length;
+    while (!(type === T.T_ZSET_2 ? s.takeDouble() : s.takeTextDouble())) {
+      if (s.failure !== null) return discard(s, ref);
+      yield;
+    }
+    if (s.double !== s.double) return discard(s, ref, "Zset with NAN score detected");
+    ref = zsetSet(loose, ref, s.double, member, 0, length);
+    if (zsetChanged !== 1) return zsetChanged < 0 ? outOfMemory(ref) : discard(s, ref, "Duplicate zset fields detected");
+  }
+  return zsetPackIfSmall(ref, longest);
+}
+
+/** A sorted set in packed bytes beyond the thresholds. */
+function rebuildZSet(s: RdbSource, b: Buffer, lp: number): number {
+  let ref = newLooseZSet();
+  if (ref === 0) return NO_MEMORY;
+  ref = zsetExpect(loose, ref, lpLength(b, lp) >> 1, 0);
+  for (let p = lpFirst(b, lp); p >= 0;) {
+    const at = lpNext(b, p);
+    if (at < 0) return discard(s, ref, "Zset integrity check failed.");
+    lpRead(b, at);
+    const score = elDouble(b);
+    lpRead(b, p);
+    ref = elIsInt ? zsetSet(loose, ref, score, text, 0, elWrite(b, text, 0)) : zsetSet(loose, ref, score, b, elStart, elEnd);
+    if (zsetChanged !== 1) return zsetChanged < 0 ? outOfMemory(ref) : discard(s, ref, "Duplicate zset fields detected");
+    p = lpNext(b, at);
+  }
+  return ref;
 }
 
 // ------------------------------------------------------------------------------------------------------------------------ shared
