@@ -7,9 +7,10 @@
  *     ---------          ------------   -----------------------------------------   ------------------------------------------------
  *     never seen         hold           serve it                                    the promoted one; else the confirmed one; else the one
  *                                                                                   with more replicas, then the higher offset; else hold
- *     out of reach       hold           stay: the confirmed one; unconfirmed, only   stay: the confirmed one; unconfirmed, only one that was
- *     (hold policy:      |              if every listed server agrees; a successor   promoted from the other
- *      hold)             |              of a vanished confirmed one after settleMs
+ *     out of reach       hold           stay: the confirmed one; unconfirmed, only  stay: the confirmed one; unconfirmed, only one that was
+ *     (hold policy:      |              if every listed server agrees, or nobody    promoted from the other
+ *      hold)             |              within reach objects for aloneMs; heir of
+ *                        |              a vanished confirmed one after settleMs
  *     minority           hold           as out of reach                             as out of reach
  *     majority says X    hold           X, if X says master; X a replica and the    X, the other is fenced; X a replica: the one that
  *                                       other its successor: the other (an           continues X's data; X silent: hold
@@ -98,6 +99,8 @@ export type Limits = {
   settleMs: number;
   /** How long to wait for a first hello before "there are no Sentinels" is believed: two publish periods. */
   discoveryMs: number;
+  /** With nothing confirmed and no majority: how long a master that nobody within reach disagrees with is looked at before it is served. */
+  aloneMs: number;
   /** How much younger than the majority's choice the chosen server's own "replica" must be to overrule it. */
   swapMarginMs: number;
 };
@@ -108,6 +111,7 @@ export const DEFAULT_LIMITS: Limits = {
   promotionHoldMs: 10_000,
   settleMs: 3000,
   discoveryMs: 4500,
+  aloneMs: 10_000,
   swapMarginMs: 1000,
 };
 
@@ -445,24 +449,32 @@ function agreedRival(scene: Scene, c: ServerView): ServerView | null {
   return promotion(scene, c, from);
 }
 
-/** Nothing was ever confirmed: serve only what every listed server agrees on, so that a cut-off part of the set cannot pass for all of it. */
+/**
+ * Nothing was ever confirmed: serve at once only what every listed server agrees on, so that a cut-off part of the set cannot pass for all
+ * of it; and what nobody within reach disagrees with after `aloneMs` (a dead replica, Sentinels behind NAT: no reason to serve nobody).
+ */
 function firstWithoutMajority(scene: Scene, why: string): Verdict {
   const { input, masters } = scene;
   const base = { votes: scene.count.claims[0]?.voters.length ?? 0, epoch: 0, confirmed: null, fence: null, level: "warning" as const };
   const listed = input.servers.filter((s) => s.listed);
   const m = masters.length === 2 ? promotedOf(masters) : masters.length === 1 ? masters[0]! : null;
+  const agrees = (s: ServerView): boolean =>
+    saysMaster(s) || follows(s, m!) || (s.history !== null && s.history.replid === m!.history?.replid);
+  const whole = m !== null && listed.every((s) => s === m || (s.reachable && agrees(s)));
   // A single server agrees with itself: where Sentinels are about to be heard that is not worth much.
-  const alone = listed.length < 2 && why === FIRST_WORD;
-  const agree =
+  const atOnce = whole && !(listed.length < 2 && why === FIRST_WORD);
+  const others = scene.count.claims.some((c) => c.serverId !== m?.id);
+  const late =
     m !== null &&
-    !alone &&
-    listed.every((s) => s === m || (s.reachable && (saysMaster(s) || follows(s, m) || s.history?.replid === m.history?.replid)));
-  if (m === null || !agree) {
+    !others &&
+    input.nowMs - m.masterSinceMs >= input.limits.aloneMs &&
+    listed.every((s) => s === m || !s.reachable || agrees(s));
+  if (m === null || (!atOnce && !late)) {
     const reason = `${why}, no master was confirmed before${masters.length === 0 ? " and no server says master" : ""}`;
     return { ...base, serve: null, by: null, reason };
   }
   const confirmed = confirm(input, m, m.addresses[0] ?? null, 0, "alone");
-  const reason = `${name(m)} is the master: ${why}, but all listed servers agree`;
+  const reason = `${name(m)} is the master: ${why}, but ${atOnce ? "all listed servers agree" : "nobody within reach disagrees"}`;
   return { ...base, confirmed, serve: m, by: "alone", reason, fence: () => `${name(m)} was promoted from it` };
 }
 

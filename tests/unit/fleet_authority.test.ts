@@ -344,10 +344,20 @@ test("without a majority a successor takes over from a vanished master, once it 
   expect(show(run([demoted, old], lost("a"), was))).toBe("b");
 });
 
-test("nothing confirmed and no majority: a cut-off old master is not served", () => {
-  expect(show(run([master("a"), server("b", { reachable: false })], one("a")))).toBe("-");
-  expect(show(run([master("a"), server("b", { history: h("Q", 1) })], one("a")))).toBe("-");
+test("nothing confirmed and no majority: a cut-off old master is not served at once", () => {
+  const young = master("a", { masterSinceMs: NOW - DEFAULT_LIMITS.aloneMs + 1 });
+  expect(show(run([young, server("b", { reachable: false })], one("a")))).toBe("-");
+  expect(show(run([young, server("b", { history: h("Q", 1) })], one("a")))).toBe("-");
   expect(show(run([master("a"), promoted("b")], one("a")))).toBe("b !a");
+});
+
+test("nothing confirmed and no majority: a master that nobody within reach disagrees with is served after a while", () => {
+  const gone = server("b", { reachable: false });
+  expect(show(run([master("a"), gone, server("r", { follows: "a" })], lost("a")))).toBe("a");
+  expect(show(run([master("a"), gone], one("a")))).toBe("a");
+  expect(show(run([master("a"), gone], one("b")))).toBe("-"); // a Sentinel disagrees
+  expect(show(run([master("a"), gone, server("r", { history: h("Q", 1) })], lost("a")))).toBe("-"); // a replica of something else
+  expect(show(run([master("a"), gone], lost("a"), { policy: "hold" }))).toBe("- !a");
 });
 
 test("without Sentinels, two masters: the promoted one, then the confirmed, then replicas, then offset, then nobody", () => {
@@ -364,7 +374,10 @@ test("without Sentinels, two masters: the promoted one, then the confirmed, then
 // ---- Sentinels not heard of yet ----
 
 test("a first hello is waited for while somebody subscribes to the channel, but not for ever", () => {
-  const listening = (subscribers: number, ms: number) => ({ hello: { subscribers, listeningSinceMs: ms === 0 ? 0 : NOW - ms } });
+  const listening = (subscribers: number, ms: number) => ({
+    hello: { subscribers, listeningSinceMs: ms === 0 ? 0 : NOW - ms },
+    masterSinceMs: NOW - 5000,
+  });
   expect(show(run([master("a", listening(3, 0))], []))).toBe("-");
   expect(show(run([master("a", listening(3, 0)), server("b", { follows: "a" })], []))).toBe("a"); // the whole set agrees
   expect(show(run([master("a", listening(-1, 1000))], []))).toBe("-");
