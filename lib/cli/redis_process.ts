@@ -122,7 +122,8 @@ function refuseTestOptions(args: readonly string[]): void {
 function endForConfig(failed: ConfigFailure, log: Log, hint: BeginOptions["hint"], tell: ((text: string) => void) | undefined): never {
   if (failed.kind === "open") log.warning(failed.text);
   const text = failed.kind === "open" ? `${failed.text}\n` : fatalConfigText(hint?.(failed.failure) ?? failed.failure);
-  process.stderr.write(text);
+  // The texts are latin1, one char a byte of the file: written as such, they look as in the file.
+  process.stderr.write(Buffer.from(text, "latin1"));
   tell?.(text.trimEnd());
   process.exit(1);
 }

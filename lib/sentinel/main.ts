@@ -58,6 +58,13 @@ export async function runSentinel(invocation: Invocation): Promise<void> {
     sections: () => (server === null ? [] : [{ title: "INFO OUTPUT", text: infoText(server, []) }]),
   });
   for (const w of warnings) process.log.warning(`${process.config.file}, line ${lines[w.index].line}: ${w.text}`);
+  if (engine!.state.masters.size === 0) {
+    // Legal, as SENTINEL MONITOR may follow; but mostly the line was lost (a comment that swallowed it has been told of).
+    const { file } = process.config;
+    process.log.warning(
+      `No master is monitored: write 'sentinel monitor <name> <ip> <port> <quorum>' in ${file}, or send SENTINEL MONITOR.`,
+    );
+  }
   server = serve(process, engine!);
 }
 
@@ -65,7 +72,8 @@ export async function runSentinel(invocation: Invocation): Promise<void> {
 function withHint(failure: LineFailure): LineFailure {
   const words = failure.text.split(/\s+/);
   if (words.length < 2 || words[0].toLowerCase() !== "sentinel") return failure;
-  const hint = sentinelHint(words.slice(1));
+  // A character that only looks like a blank explains everything; the statement's name is then no typing error.
+  const hint = failure.hints.some((h) => h.includes("(U+")) ? "" : sentinelHint(words.slice(1));
   return hint === "" ? failure : { ...failure, hints: [...failure.hints.filter((h) => !h.includes("sentinel <statement>")), hint] };
 }
 
