@@ -25,6 +25,8 @@ import type { Dispatcher } from "./dispatch.ts";
 /** Bytes and milliseconds of one client's turn. */
 const SLICE_BYTES = 64 * 1024;
 const SLICE_MS = 1;
+/** An argument on its way gets its whole room at once up to this size; bigger ones grow with what has come. */
+const WHOLE_BYTES = 4 * 1024 * 1024;
 /** A leftover of at most this size is copied out of its chunk, so that the chunk can go. */
 const COPY_BYTES = 16 * 1024;
 
@@ -121,9 +123,8 @@ export class Ingest {
     const total = have + chunk.length;
     let rest = client.rest ?? NONE;
     if (total > rest.length) {
-      // Room for the whole of an argument that is on its way, but no more than twice what is there; it is a promise only.
       const need = client.request.partial ? client.request.needBytes : total * 2;
-      const bigger = Buffer.allocUnsafeSlow(Math.max(total, Math.min(need, Math.max(total * 2, SLICE_BYTES))));
+      const bigger = Buffer.allocUnsafeSlow(Math.max(total, Math.min(need, Math.max(total * 2, WHOLE_BYTES))));
       rest.copy(bigger, 0, 0, have);
       rest = client.rest = bigger;
     }
@@ -193,8 +194,8 @@ export class Ingest {
   /** Keeps buf[pos, len) for later; an unfinished request moves with its bytes. */
   private keep(client: Client, buf: Buffer, pos: number, len: number): void {
     const bytes = len - pos;
-    if (bytes <= COPY_BYTES) {
-      const need = client.request.partial ? Math.min(client.request.needBytes, COPY_BYTES) : 0;
+    const need = client.request.partial ? Math.min(client.request.needBytes, WHOLE_BYTES) : 0;
+    if (bytes <= COPY_BYTES || need > bytes) {
       const copy = Buffer.allocUnsafeSlow(Math.max(bytes, need));
       buf.copy(copy, 0, pos, len);
       client.rest = copy;

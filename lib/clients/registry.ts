@@ -316,6 +316,9 @@ export class Registry {
       this.free(client);
       return;
     }
+    // Room kept for an argument that does not come.
+    if (client.rest !== null && idleMs > IDLE_BUFFER_MS && client.rest.length > client.restLength * 2 + 1024)
+      client.rest = Buffer.from(client.rest.subarray(0, client.restLength));
     const memory = memoryOf(client);
     if (clientType(client) === "replica") this.sweepReplica += memory;
     else this.sweepNormal += memory;
@@ -354,6 +357,8 @@ export class Registry {
 
 /** How long a closing connection may take to read its last replies. */
 const CLOSING_MS = 60000;
+
+const IDLE_BUFFER_MS = 2000;
 
 function isLocal(conn: Conn<Client>): boolean {
   return conn.path !== "" || conn.remoteAddress.startsWith("127.") || conn.remoteAddress === "::1";

@@ -55,10 +55,16 @@ export function applyClientConfig(config: Config, s: ClientSettings, changed: ()
   number("hz", (v) => (s.hz = v));
   number("slowlog-log-slower-than", (v) => (s.slowlogSlowerThanMicros = v));
   number("slowlog-max-len", (v) => (s.slowlogMaxLength = v));
+  number("latency-monitor-threshold", (v) => (s.latencyMonitorMs = v));
   number("tracking-table-max-keys", (v) => (s.trackingTableMaxKeys = v));
   config.watch("protected-mode", (c) => (s.protectedMode = c.bool("protected-mode")));
   config.watch("latency-tracking", (c) => (s.latencyTracking = c.bool("latency-tracking")));
   config.watch("latency-tracking-info-percentiles", (c) => (s.latencyPercentiles = [...c.special("latency-tracking-info-percentiles")]));
+  config.watch(["maxmemory-clients", "maxmemory"], (c) => {
+    // Negative: that many percent of maxmemory, where there is one.
+    const v = c.number("maxmemory-clients");
+    s.maxMemoryClientsBytes = v >= 0 ? v : Math.floor((c.number("maxmemory") * -v) / 100);
+  });
   config.watch("client-output-buffer-limit", (c) => {
     const l = c.special("client-output-buffer-limit");
     for (const [to, from] of [
@@ -70,7 +76,14 @@ export function applyClientConfig(config: Config, s: ClientSettings, changed: ()
   });
   // What the clients' layer keeps elsewhere for speed follows last.
   config.watch(
-    ["client-output-buffer-limit", "slowlog-log-slower-than", "slowlog-max-len", "latency-tracking", "proto-max-bulk-len"],
+    [
+      "client-output-buffer-limit",
+      "slowlog-log-slower-than",
+      "slowlog-max-len",
+      "latency-monitor-threshold",
+      "latency-tracking",
+      "proto-max-bulk-len",
+    ],
     changed,
   );
 }

@@ -28,6 +28,9 @@ import { clock } from "../time/clock.ts";
 import { Propagation } from "./propagation.ts";
 import { Stats } from "./stats.ts";
 
+/** Commands that MULTI does not queue. */
+const ENDS_MULTI = new Set(["exec", "discard", "quit", "reset"]);
+
 /** How a server is to end. */
 export interface ShutdownWish {
   save: "yes" | "no" | "configured";
@@ -142,7 +145,9 @@ export class Server implements Mode {
     if (bits & GATE_MEMORY) {
       const over = this.parts.overMemory();
       const flags = call.command.name === "exec" && call.client.multi !== null ? call.client.multi.flags : call.command.flags;
-      if (over && flags & FLAG.denyoom) return ERR.oom;
+      // What MULTI queues takes memory too.
+      const queued = call.client.multi !== null && !ENDS_MULTI.has(call.command.name);
+      if (over && (queued || flags & FLAG.denyoom)) return ERR.oom;
     }
     if (bits & GATE_MISCONF) return this.parts.misconf();
     if (bits & GATE_NOREPLICAS) return ERR.noReplicas;
