@@ -124,6 +124,8 @@ export class Client {
   peakOutputBytes: number;
   /** Output that waits elsewhere than in `out`: a replica's share of the replication buffer. Kept by server/replication. */
   sharedOutputBytes: number;
+  /** What it cost at the last look (maxmemory-clients). */
+  memoryBytes: number;
   /** Address shown in CLIENT LIST; PROXY protocol may replace it. */
   remote: string;
   local: string;
@@ -160,6 +162,7 @@ export class Client {
     this.writeOffset = 0;
     this.peakOutputBytes = 0;
     this.sharedOutputBytes = 0;
+    this.memoryBytes = 0;
     this.remote = conn === null ? "" : conn.remoteText;
     this.local = conn === null ? "" : conn.localText;
   }

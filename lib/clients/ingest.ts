@@ -41,6 +41,10 @@ export interface IngestOptions {
   gone(client: Client, error: Error | null): void;
   /** Bytes of a client whose data is not requests any more (a replica's link, PROXY headers): true when taken. */
   divert(client: Client, chunk: Buffer): boolean;
+  /** A request of so many bytes is about to run; the client may be closed instead. */
+  big(client: Client, bytes: number): void;
+  /** An event of the client is over, while bigRequestBytes is set. */
+  settled(client: Client): void;
   /** Unexecuted bytes a client may pile up. */
   queryLimitBytes(): number;
   /** They are more than that: to be closed at once. */
@@ -54,12 +58,15 @@ export class Ingest {
   readonly options: IngestOptions;
   readonly dispatcher: Dispatcher;
   readonly handler: ConnHandler<Client>;
+  /** Requests longer than this are told to `big` before they run: only while maxmemory-clients is set. */
+  bigRequestBytes: number;
   private readonly ready: Client[];
   private scheduled: boolean;
 
   constructor(options: IngestOptions) {
     this.options = options;
     this.dispatcher = options.dispatcher;
+    this.bigRequestBytes = Infinity;
     this.ready = [];
     this.scheduled = false;
     this.handler = {
@@ -106,6 +113,7 @@ export class Ingest {
   /** The end of an event: what the client and others were told goes out. */
   private finish(client: Client): void {
     const d = this.dispatcher;
+    if (this.bigRequestBytes !== Infinity) this.options.settled(client);
     if (
       client.conn !== null &&
       !(client.flags & FLAG_PENDING_OUTPUT) &&
@@ -167,6 +175,10 @@ export class Ingest {
         const begin = pos;
         pos = request.end;
         if (request.argc > 0) {
+          if (pos - begin > this.bigRequestBytes) {
+            this.options.big(client, pos - begin);
+            if (client.flags & STOPPED) break;
+          }
           d.execute(client, request);
           if (client.flags & FLAG_POSTPONED) {
             // Refused for now: the very same request is read again when the pause ends.

@@ -68,7 +68,7 @@ export function cumulativeMicros(histogram: Uint32Array): { calls: number; steps
   return { calls, steps };
 }
 
-/** A percentile as INFO prints it: `50`, `99.9`. */
+/** A percentile as INFO names it: `p50`, `p99.9`. */
 export function percentileName(percent: number): string {
-  return String(percent);
+  return `p${percent}`;
 }

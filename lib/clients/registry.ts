@@ -78,6 +78,8 @@ export class Registry {
   /** What all clients cost, to the second (INFO memory). */
   normalMemoryBytes: number;
   replicaMemoryBytes: number;
+  /** Sum of the clients' memoryBytes. */
+  private allMemoryBytes: number;
   private sweep: Iterator<Client> | null;
   private sweepNormal: number;
   private sweepReplica: number;
@@ -102,6 +104,7 @@ export class Registry {
     this.recentMaxOutputBytes = 0;
     this.normalMemoryBytes = 0;
     this.replicaMemoryBytes = 0;
+    this.allMemoryBytes = 0;
     this.sweep = null;
     this.sweepNormal = 0;
     this.sweepReplica = 0;
@@ -181,6 +184,8 @@ export class Registry {
   private forget(client: Client): void {
     if (!this.dispatcher.clients.delete(client.id)) return;
     client.flags |= FLAG_CLOSE_ASAP;
+    this.allMemoryBytes -= client.memoryBytes;
+    client.memoryBytes = 0;
     if (client.conn !== null) this.sentByGone += client.conn.bytesOut;
     this.hooks.left(client);
     client.rest = null;
@@ -216,30 +221,37 @@ export class Registry {
     this.setLimit(client);
   }
 
-  /** maxmemory-clients: while all clients together cost too much, the most expensive one goes. Redis networking.c evictClients. */
-  evict(): void {
-    // Below this nobody could talk to the server any more.
-    const limit = Math.max(this.settings.maxMemoryClientsBytes, 128 * 1024);
-    if (this.settings.maxMemoryClientsBytes === 0) return;
-    let total = 0;
-    const evictable: [bytes: number, client: Client][] = [];
-    for (const client of this.dispatcher.clients.values()) {
-      const type = clientType(client);
-      if (type !== "normal" && type !== "pubsub") continue;
-      const bytes = memoryOf(client);
-      total += bytes;
-      if (!(client.flags & FLAG_NO_EVICT)) evictable.push([bytes, client]);
-    }
-    if (total < limit) return;
-    evictable.sort((a, b) => a[0] - b[0]);
-    while (total >= limit) {
-      const next = evictable.pop();
-      if (next === undefined) return this.log.warning("Over client maxmemory after evicting all evictable clients");
-      const line = clientLine(next[1]);
-      this.free(next[1]);
+  /** After a change to maxmemory-clients, or at start. True when memory is to be watched. */
+  watchMemory(): boolean {
+    return this.settings.maxMemoryClientsBytes > 0;
+  }
+
+  /**
+   * A client's cost anew; `extra` is what it holds beside its buffers, a request about to run. Over maxmemory-clients the most expensive
+   * clients go. Redis networking.c updateClientMemUsageAndBucket, evictClients.
+   */
+  weigh(client: Client, extra = 0): void {
+    if (!this.dispatcher.clients.has(client.id)) return;
+    const type = clientType(client);
+    const bytes = type === "normal" || type === "pubsub" ? memoryOf(client) + extra : 0;
+    this.allMemoryBytes += bytes - client.memoryBytes;
+    client.memoryBytes = bytes;
+    const limit = this.settings.maxMemoryClientsBytes;
+    if (limit > 0 && this.allMemoryBytes >= Math.max(limit, LEAST_LIMIT_BYTES)) this.evict();
+  }
+
+  /** While all clients together cost too much, the most expensive one goes. */
+  private evict(): void {
+    const limit = Math.max(this.settings.maxMemoryClientsBytes, LEAST_LIMIT_BYTES);
+    const evictable = Array.from(this.dispatcher.clients.values()).filter((c) => c.memoryBytes > 0 && !(c.flags & FLAG_NO_EVICT));
+    evictable.sort((a, b) => a.memoryBytes - b.memoryBytes);
+    while (this.allMemoryBytes >= limit) {
+      const client = evictable.pop();
+      if (client === undefined) return this.log.warning("Over client maxmemory after evicting all evictable clients");
+      const line = clientLine(client);
+      this.free(client);
       this.log.notice(`Evicting client: ${line}`);
       this.evictedClients++;
-      total -= next[0];
     }
   }
 
@@ -320,6 +332,10 @@ export class Registry {
     if (client.rest !== null && idleMs > IDLE_BUFFER_MS && client.rest.length > client.restLength * 2 + 1024)
       client.rest = Buffer.from(client.rest.subarray(0, client.restLength));
     const memory = memoryOf(client);
+    if (this.watchMemory()) {
+      this.weigh(client);
+      if (client.flags & FLAG_CLOSE_ASAP) return;
+    }
     if (clientType(client) === "replica") this.sweepReplica += memory;
     else this.sweepNormal += memory;
     if (client.restLength > this.sweepInput) this.sweepInput = client.restLength;
@@ -358,6 +374,8 @@ export class Registry {
 /** How long a closing connection may take to read its last replies. */
 const CLOSING_MS = 60000;
 
+/** A lower maxmemory-clients would let nobody in. */
+const LEAST_LIMIT_BYTES = 128 * 1024;
 const IDLE_BUFFER_MS = 2000;
 
 function isLocal(conn: Conn<Client>): boolean {

@@ -31,6 +31,9 @@ import { TrackingTable } from "./tracking.ts";
 import { Users } from "./users.ts";
 import { Watching } from "./watch.ts";
 
+/** With maxmemory-clients: shorter requests cost their client nothing worth counting. */
+const BIG_REQUEST_BYTES = 4096;
+
 export class Service {
   readonly mode: Mode;
   readonly settings: ClientSettings;
@@ -65,6 +68,8 @@ export class Service {
       accepted: (conn) => registry.accept(conn),
       gone: (client, error) => registry.gone(client, error),
       divert: (client, chunk) => mode.divert(client, chunk),
+      big: (client, bytes) => registry.weigh(client, bytes),
+      settled: (client) => registry.weigh(client),
       queryLimitBytes: () => settings.queryBufferLimitBytes,
       overQueryLimit: (client) => {
         registry.overQueryLimit(client);
@@ -123,6 +128,8 @@ export class Service {
     };
     this.registry.setLimits();
     this.registry.setMaxBulk();
+    this.ingest.bigRequestBytes = this.registry.watchMemory() ? BIG_REQUEST_BYTES : Infinity;
+    if (this.registry.watchMemory()) for (const client of this.dispatcher.clients.values()) this.registry.weigh(client);
     this.dispatcher.observers.latency = this.settings.latencyTracking ? recordLatency : null;
   }
 
@@ -163,7 +170,6 @@ export class Service {
   /** `hz` times a second. */
   cron(): void {
     this.registry.cron();
-    this.registry.evict();
     this.pause.tick();
     this.dispatcher.endEvent();
   }

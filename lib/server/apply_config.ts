@@ -83,6 +83,8 @@ export function applyClientConfig(config: Config, s: ClientSettings, changed: ()
       "latency-monitor-threshold",
       "latency-tracking",
       "proto-max-bulk-len",
+      "maxmemory-clients",
+      "maxmemory",
     ],
     changed,
   );

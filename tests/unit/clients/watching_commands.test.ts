@@ -228,11 +228,21 @@ test("maxmemory-clients: the most expensive goes first, NO-EVICT stays", async (
   await small.do("PING");
   for (const w of [big, spared]) w.raw(`*2\r\n$3\r\nGET\r\n$400000\r\n${"x".repeat(300000)}`);
   await until("their bytes", () => [...s.service.dispatcher.clients.values()].filter((c) => c.restLength > 290000).length === 2);
+  s.settings.maxMemoryClientsBytes = 900000;
+  s.service.configure();
+  expect(s.service.registry.evictedClients).toBe(0);
   s.settings.maxMemoryClientsBytes = 500000;
-  s.service.cron();
+  s.service.configure();
   expect(await big.next()).toBe("closed");
-  expect(s.service.registry.evictedClients).toBeGreaterThan(0);
+  expect(s.service.registry.evictedClients).toBe(1);
+  await small.do("MULTI");
   spared.raw(`${"x".repeat(100000)}\r\n`);
   expect(await spared.next()).toBe("nil");
+  // What MULTI has queued counts, and so does a request about to run.
+  for (let i = 0; i < 40; i++) small.send("SET", "k", "x".repeat(20000));
+  await until("small gone", () => s.service.registry.evictedClients === 2);
+  const other = await s.connect();
+  other.raw(`*2\r\n$3\r\nGET\r\n$600000\r\n${"x".repeat(600000)}\r\n`);
+  expect(await other.next()).toBe("closed");
   expect(s.logged.some((l) => l.startsWith("notice: Evicting client: id="))).toBe(true);
 });
