@@ -458,7 +458,7 @@ export class Dispatcher {
       client.flags &= ~FLAG_PENDING_OUTPUT;
       const conn = client.conn!;
       // The host closes a client that is over its limit.
-      if ((client.out.overflowed || !conn.flush()) && this.host.overOutputLimit(client)) continue;
+      if ((client.out.isOver() || !conn.flush()) && this.host.overOutputLimit(client)) continue;
       if (client.flags & FLAG_CLOSE_AFTER_REPLY) conn.closeAfterFlush();
     }
     pending.length = 0;

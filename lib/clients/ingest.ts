@@ -25,6 +25,9 @@ import type { Dispatcher } from "./dispatch.ts";
 /** Bytes and milliseconds of one client's turn. */
 const SLICE_BYTES = 64 * 1024;
 const SLICE_MS = 1;
+/** The last few requests of a chunk may take longer: another turn would cost more than they do. */
+const SMALL_BYTES = 2048;
+const SMALL_MS = 10;
 /** An argument on its way gets its whole room at once up to this size; bigger ones grow with what has come. */
 const WHOLE_BYTES = 4 * 1024 * 1024;
 /** A leftover of at most this size is copied out of its chunk, so that the chunk can go. */
@@ -187,7 +190,7 @@ export class Ingest {
           }
         }
         if (request.at.length > 1024) request.reset();
-        if (pos < len && (pos > sliceEnd || clock.monoMs - started > SLICE_MS)) {
+        if (pos < len && (pos > sliceEnd || clock.monoMs - started > (len - pos > SMALL_BYTES ? SLICE_MS : SMALL_MS))) {
           this.keep(client, buf, pos, len);
           this.enqueue(client);
           return;

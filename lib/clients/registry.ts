@@ -259,7 +259,7 @@ export class Registry {
   overOutputLimit(client: Client): boolean {
     const bytes = client.out.pendingBytes() + client.sharedOutputBytes;
     const limit = this.limitOf(client);
-    let over = client.out.overflowed || bytes >= client.out.limitBytes;
+    let over = client.out.isOver() || bytes >= client.out.limitBytes;
     if (limit.softBytes > 0 && bytes >= limit.softBytes) {
       if (client.softLimitSinceMs === 0) client.softLimitSinceMs = clock.nowMs;
       else if (clock.nowMs - client.softLimitSinceMs > limit.softSeconds * 1000) over = true;

@@ -95,6 +95,11 @@ export class Out {
     this.cur = k <= CHUNK_BYTES ? borrow() : Buffer.allocUnsafeSlow(k);
   }
 
+  /** True when more waits, or would wait, than may. */
+  isOver(): boolean {
+    return this.overflowed || this.chunkBytes + this.n >= this.limitBytes;
+  }
+
   /** Over the limit: nothing more is taken; what is there stays until the owner closes. */
   private overflow(): void {
     this.overflowed = true;
