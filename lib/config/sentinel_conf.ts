@@ -37,6 +37,11 @@ const STATEMENTS: Record<string, [usage: string, min: number, max: number]> = {
   "sentinel-pass": ["<password>", 1, 1],
 };
 
+/** Every statement that may follow the word `sentinel`. */
+export function sentinelStatements(): string[] {
+  return Object.keys(STATEMENTS);
+}
+
 /** Lines of an older name are taken over by the present one. */
 const ALIASES: Record<string, string> = {
   "known-slave": "known-replica",

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, hasRedis, redisha, startSentinel, tempDir, until } from "../support/programs.ts";
+import { sentinelStatements } from "../../lib/config/sentinel_conf.ts";
 import { Fleet, fileOf, master_ } from "./sentinel_fleet.ts";
 
 const real = test.skipIf(!hasRedis);
@@ -111,4 +112,21 @@ real("scripts: notification and reconfiguration with their arguments, one run fo
   for (const line of readFileSync(`${out}.fds`, "latin1").split("\n"))
     for (const fd of line.trim().split(" ")) if (fd !== "") expect(Number(fd)).toBeLessThanOrEqual(3);
   expect(await sentinel.cli("sentinel", "pending-scripts")).toContain("+odown");
+});
+
+real("conf/sentinel.conf starts as it is, shows the defaults, and tells of every statement", async () => {
+  const sample = readFileSync(join(import.meta.dir, "../../conf/sentinel.conf"), "latin1");
+  for (const name of sentinelStatements()) if (!name.startsWith("primary-")) expect(sample).toContain(name);
+  const port = freePort();
+  // Every line that shows a default must be taken, and change nothing.
+  const defaults = sample.replace(/^#(sentinel .*)$/gm, "$1").replace(/^(port|dir) .*$/gm, "");
+  await using s = await startSentinel("redisha", defaults.split("\n"), { port });
+  const m = Object.fromEntries(
+    (await s.cli("sentinel", "master", "mymaster"))
+      .split("\n")
+      .map((v, i, all) => (i % 2 === 0 ? [v, all[i + 1]] : []))
+      .filter((p) => p.length > 0),
+  );
+  expect([m["down-after-milliseconds"], m["failover-timeout"], m["parallel-syncs"], m["quorum"]]).toEqual(["30000", "180000", "1", "2"]);
+  expect(fileOf(s)).not.toMatch(/^sentinel (down-after|failover-timeout|parallel-syncs|resolve-hostnames)/m);
 });
