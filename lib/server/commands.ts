@@ -119,7 +119,7 @@ export function serverRuns(s: Server): Record<string, Run> {
     const keys = all ? flushAll(lazy) : keyspaceOf(c).flush(lazy);
     s.service.tracking.flushed();
     // Redis counts the flush itself too, so that an empty data set is saved and replicated.
-    c.dirty += keys + 1;
+    c.dirty += all && s.parts.flushedAll() ? 1 : keys + 1;
     c.out.ok();
   };
   return {

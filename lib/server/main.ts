@@ -23,6 +23,8 @@ import { connectStore } from "./keyspace_events.ts";
 import { Listeners } from "./listeners.ts";
 import { bindServerCommands } from "./runs.ts";
 import { controlMemory } from "./memory.ts";
+import { persistenceRuns } from "./persistence/commands.ts";
+import { Persistence } from "./persistence/persistence.ts";
 import { Server } from "./server.ts";
 import { ending, endServer } from "./shutdown.ts";
 
@@ -61,7 +63,8 @@ export async function runServer(invocation: Invocation): Promise<void> {
   config.watch("requirepass", (c) => s.service.users.setDefaultPassword(c.text("requirepass")));
   connectStore(s);
   controlMemory(s);
-  bindServerCommands(s);
+  const persistence = new Persistence(s);
+  bindServerCommands(s, persistenceRuns(persistence));
 
   const listeners = new Listeners(s, s.service.ingest.handler);
   const refused = listeners.start();
@@ -88,6 +91,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   log.notice("Server initialized");
   s.startupMemory = usedMemory();
   process.ready();
+  await persistence.loadAtBoot();
   startCron(s);
   log.notice("Ready to accept connections tcp");
 }

@@ -57,6 +57,8 @@ export interface Parts {
   denied(call: Call): Buffer | null;
   /** SHUTDOWN's part: replicas to wait for, data to save. Null: go on; else why not. */
   beforeShutdown(wish: ShutdownWish): Promise<string | null>;
+  /** FLUSHALL has emptied all databases. True when that is on disk already. */
+  flushedAll(): boolean;
   /** CONFIG RESETSTAT. */
   resetStats(): void;
 }
@@ -114,6 +116,7 @@ export class Server implements Mode {
       timedOut() {},
       denied: () => null,
       beforeShutdown: async () => null,
+      flushedAll: () => false,
       resetStats() {},
     };
     this.service = new Service(this, defaultSettings(), this.log);

@@ -26,6 +26,7 @@ export async function endServer(s: Server, wish: ShutdownWish, closeListeners: (
   if (refused !== null && !wish.force) {
     running = null;
     s.log.warning(refused);
+    s.log.warning("Errors trying to shut down the server. Check the logs for more information.");
     return refused;
   }
   if (refused !== null) s.log.warning(`${refused} Exit anyway.`);
