@@ -100,12 +100,14 @@ function protocol(c: Call): void {
       }
       return;
     case "attrib":
-      if (out.resp < 3) return out.errorText("ERR This command is only available in RESP3");
-      out.attribute(1);
-      out.bulkText("key-popularity");
-      out.array(2);
-      out.bulkText("key:123");
-      out.int(90);
+      // An attribute stands before a reply; RESP2 knows none and gets the reply alone.
+      if (out.resp >= 3) {
+        out.attribute(1);
+        out.bulkText("key-popularity");
+        out.array(2);
+        out.bulkText("key:123");
+        out.int(90);
+      }
       return out.bulkText("Some real reply following the attribute");
     case "push":
       if (out.resp < 3) return out.errorText("ERR RESP2 is not supported by this command");

@@ -3,8 +3,15 @@
  * (propagation), keyspace notifications (Pub/Sub). HOT for `modified`: two comparisons while nobody listens.
  */
 import { setNotify } from "../commands/effects.ts";
-import { NOTIFY_EVICTED, NOTIFY_EXPIRED, NOTIFY_KEYEVENT, NOTIFY_KEYSPACE } from "../config/keyspace_events.ts";
-import { setStoreEvents } from "../store/events.ts";
+import {
+  NOTIFY_EVICTED,
+  NOTIFY_EXPIRED,
+  NOTIFY_KEYEVENT,
+  NOTIFY_KEYSPACE,
+  NOTIFY_KEY_MISS,
+  NOTIFY_NEW,
+} from "../config/keyspace_events.ts";
+import { setStoreEvents, tellAlso } from "../store/events.ts";
 import { settings } from "../store/settings.ts";
 import type { Server } from "./server.ts";
 
@@ -26,6 +33,7 @@ export function connectStore(server: Server): void {
     classes = c.special("notify-keyspace-events");
     // Without K or E nothing is published, whatever the classes.
     setNotify(classes & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT) ? classes : 0, notify);
+    tellAlso((classes & NOTIFY_NEW) !== 0, (classes & NOTIFY_KEY_MISS) !== 0);
   });
   const gone = (db: number, b: Buffer, start: number, end: number, cls: number, event: string, lazy: boolean): void => {
     propagation.also(db, [lazy ? "UNLINK" : "DEL", b.subarray(start, end)]);
@@ -38,6 +46,10 @@ export function connectStore(server: Server): void {
     },
     added(db, _type, b, start, end) {
       service.blocking.keyReady(db, b, start, end);
+      if (classes & NOTIFY_NEW && !server.loading) notify(NOTIFY_NEW, "new", db, b, start, end);
+    },
+    missed(db, b, start, end) {
+      notify(NOTIFY_KEY_MISS, "keymiss", db, b, start, end);
     },
     deleted(db, b, start, end) {
       // A stream's readers are told when it goes.

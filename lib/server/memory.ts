@@ -21,6 +21,17 @@ const KINDS = { lru: BY_LRU, lfu: BY_LFU, ttl: BY_TTL, random: BY_RANDOM } as co
 export function controlMemory(server: Server): void {
   const { config, service, databases } = server;
   let max = 0;
+  let again = false;
+  /** Evicts in the next turn, once. */
+  const goOn = (): void => {
+    if (again) return;
+    again = true;
+    setTimeout(() => {
+      again = false;
+      if (max > 0) evict();
+      server.dispatcher.endEvent();
+    }, 0);
+  };
   let policy = "noeviction";
   let by: number = BY_LRU;
   let onlyVolatile = false;
@@ -30,8 +41,9 @@ export function controlMemory(server: Server): void {
     onlyVolatile = policy.startsWith("volatile");
     by = KINDS[policy.slice(policy.indexOf("-") + 1) as keyof typeof KINDS] ?? BY_LRU;
     server.setGate(GATE_MEMORY, max > 0);
+    // A lower limit takes effect at once, not with the next command (Redis updateMaxmemory).
+    if (max > 0 && usedMemory() > max) goOn();
   });
-  let again = false;
   const evict = (): boolean => {
     if (server.role() === "replica" && config.bool("replica-ignore-maxmemory")) return false;
     if (usedMemory() <= max) return false;
@@ -46,14 +58,7 @@ export function controlMemory(server: Server): void {
       server.propagation.flush();
       if ((n & 15) === 0 && performance.now() - started > limit) {
         // The rest goes on between commands; meanwhile commands pass, as the original lets them.
-        if (!again) {
-          again = true;
-          setTimeout(() => {
-            again = false;
-            evict();
-            server.dispatcher.endEvent();
-          }, 0);
-        }
+        goOn();
         return false;
       }
     }

@@ -7,7 +7,7 @@
 export interface StoreEvents {
   /** A command changed the value under this key (Redis: signalModifiedKey). Told by the commands, through Keyspace.modified. */
   modified(db: number, b: Buffer, start: number, end: number): void;
-  /** A key came into being; blocked clients wait for lists, sorted sets and streams. type: entry.ts. Not told for strings. */
+  /** A key came into being; blocked clients wait for lists, sorted sets and streams. type: entry.ts. Strings: see tellAlso. */
   added(db: number, type: number, b: Buffer, start: number, end: number): void;
   /** A command removed the key. */
   deleted(db: number, b: Buffer, start: number, end: number): void;
@@ -15,6 +15,8 @@ export interface StoreEvents {
   expired(db: number, b: Buffer, start: number, end: number): void;
   /** maxmemory: the key is removed. Propagates DEL. */
   evicted(db: number, b: Buffer, start: number, end: number): void;
+  /** A look-up for reading found nothing. Told when asked for (tellAlso). */
+  missed(db: number, b: Buffer, start: number, end: number): void;
   /** All keys of the database go at once. Told before they do. */
   flushed(db: number): void;
   /** Two databases have changed places. */
@@ -26,6 +28,17 @@ export let events: StoreEvents | null = null;
 /** Sets the one listener, null for none. */
 export function setStoreEvents(sink: StoreEvents | null): void {
   events = sink;
+}
+
+/** `added` is told for strings too. */
+export let tellStrings = false;
+/** `missed` is told. */
+export let tellMisses = false;
+
+/** What somebody wants to know besides (notify-keyspace-events n and m). */
+export function tellAlso(strings: boolean, misses: boolean): void {
+  tellStrings = strings;
+  tellMisses = misses;
 }
 
 /** Counters for INFO. */

@@ -16,7 +16,7 @@ import { UNIT_MASK, alloc, copyBlock, free, hugeFree, m32, m8, roundUp, fits, us
 import { Dict, RefList, hashOf } from "./dict.ts";
 import * as entry from "./entry.ts";
 import { HAS_EXPIRE, HUGE, KEY_HEADER, LISTPACK, STRING } from "./entry.ts";
-import { events, stats } from "./events.ts";
+import { events, stats, tellMisses, tellStrings } from "./events.ts";
 import { freeObject, takeObject } from "./objects.ts";
 import { hashBytes } from "./seed.ts";
 import { cut, snapshotHook } from "./snapshot.ts";
@@ -88,18 +88,12 @@ export class Keyspace {
   lookupRead(b: Buffer, start: number, end: number): number {
     const hash = hashBytes(b, start, end);
     const ref = this.main.find(b, start, end, hash);
-    if (ref === 0) {
-      stats.misses++;
-      return 0;
-    }
+    if (ref === 0) return this.missed(b, start, end);
     this.lastRef = ref;
     this.lastHash = hash;
     const m = m32[ref >>> 23];
     const i = (ref & UNIT_MASK) << 1;
-    if ((m[i] & HAS_EXPIRE) !== 0 && this.isGone(ref, false)) {
-      stats.misses++;
-      return 0;
-    }
+    if ((m[i] & HAS_EXPIRE) !== 0 && this.isGone(ref, false)) return this.missed(b, start, end);
     stats.hits++;
     if (touchMode === TOUCH_LRU) m[i + 2] = (m[i + 2] & 0xff000000) | lruClock;
     else if (touchMode === TOUCH_LFU) touchLfu(ref);
@@ -129,8 +123,8 @@ export class Keyspace {
   /** As lookupRead without the touch (EXISTS, TYPE): counts a hit or a miss. */
   lookupQuiet(b: Buffer, start: number, end: number): number {
     const ref = this.peek(b, start, end);
-    if (ref === 0) stats.misses++;
-    else stats.hits++;
+    if (ref === 0) return this.missed(b, start, end);
+    stats.hits++;
     return ref;
   }
 
@@ -148,6 +142,12 @@ export class Keyspace {
   /** The entry, expired or not, untouched (DEBUG, the expire cycle's kin). */
   findRaw(b: Buffer, start: number, end: number): number {
     return this.main.find(b, start, end, hashBytes(b, start, end));
+  }
+
+  private missed(b: Buffer, start: number, end: number): number {
+    stats.misses++;
+    if (tellMisses && events !== null) events.missed(this.index, b, start, end);
+    return 0;
   }
 
   /** True when an entry with an expiry counts as missing now. Deletes it where the policy says so. */
@@ -198,7 +198,7 @@ export class Keyspace {
     }
     this.lastRef = ref;
     this.lastHash = hash;
-    if (type !== STRING && events !== null) events.added(this.index, type, b, start, end);
+    if ((type !== STRING || tellStrings) && events !== null) events.added(this.index, type, b, start, end);
     return ref;
   }
 

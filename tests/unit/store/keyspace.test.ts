@@ -317,6 +317,7 @@ test("an expired key: deleted and told, hidden, hidden from reads only, or ignor
     void told.push(`${kind} ${db} ${b.toString("latin1", s, e)}`);
   setStoreEvents({
     modified: tell("modified"),
+    missed: tell("missed"),
     added: (db, type, b, s, e) => tell(`added ${type}`)(db, b, s, e),
     deleted: tell("deleted"),
     expired: tell("expired"),
