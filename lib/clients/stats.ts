@@ -3,7 +3,7 @@
  */
 import type { Dispatcher } from "./dispatch.ts";
 
-/** Most words that are counted apart: a script may make up its own (Redis 7.2 stops counting them as well). */
+/** Most words that are counted apart: a script may make up its own. */
 const MOST_WORDS = 128;
 
 export class ErrorStats {

@@ -1,12 +1,12 @@
 /**
  * The clients' layer beside the original Redis 7.0.15: the same transcripts to both, equal replies, RESP2 and RESP3.
- * Ours is lib/clients on the small mode of the unit tests, so that a difference points here and nowhere else.
+ * Ours is lib/clients on the small mode of the unit tests, so that a difference points there and nowhere else, and the compiled server.
  * A transcript is lines of `who: COMMAND words`; who is a connection, made when first named. `who<` reads one more reply (a message), `who!` sends and does not wait.
  * Ids, addresses and times are blanked. What 7.2 answers otherwise than 7.0 is marked with its reason and checked against ours alone.
  */
 import { expect, test } from "bun:test";
 import { splitArgs } from "../../../lib/bytes/args.ts";
-import { hasRedis, startServer, until, type Program } from "../../support/programs.ts";
+import { hasRedis, startServer, until } from "../../support/programs.ts";
 import { Wire } from "../../support/wire.ts";
 import { SmallServer } from "../../unit/clients/small_mode.ts";
 
@@ -66,19 +66,21 @@ function blank(text: string): string {
   );
 }
 
-async function same(transcript: string, setup: string[][] = []): Promise<void> {
-  for (const resp of [2, 3] as const) {
-    await using s = SmallServer.start();
-    const original: Program = await startServer("redis");
-    try {
-      for (const command of setup) await original.cli(...command);
-      const want = await play(original.port, resp, transcript);
-      const have = await play(s.port, resp, transcript);
-      expect(have).toEqual(want);
-    } finally {
-      await original[Symbol.asyncDispose]();
-    }
-  }
+/** The same transcript to the original, to lib/clients alone and to the compiled server; `conf` goes to both programs. */
+async function same(transcript: string, conf: Record<string, string> = {}): Promise<void> {
+  for (const resp of [2, 3] as const) await sameIn(resp, transcript, conf);
+}
+
+async function sameIn(resp: 2 | 3, transcript: string, conf: Record<string, string> = {}): Promise<void> {
+  await using s = SmallServer.start();
+  if (conf["requirepass"] !== undefined) s.service.users.setDefaultPassword(conf["requirepass"]);
+  await using original = await startServer("redis");
+  await using compiled = await startServer("redisha");
+  for (const server of [original, compiled])
+    for (const [name, value] of Object.entries(conf)) await server.cli("config", "set", name, value);
+  const want = await play(original.port, resp, transcript);
+  expect(await play(s.port, resp, transcript)).toEqual(want);
+  expect(await play(compiled.port, resp, transcript)).toEqual(want);
 }
 
 const run = hasRedis ? test : test.skip;
@@ -338,9 +340,7 @@ run("Pub/Sub forms in RESP2", async () => {
     a: RESET
     a: GET a
   `;
-  await using s = SmallServer.start();
-  await using original = await startServer("redis");
-  expect(await play(s.port, 2, transcript)).toEqual(await play(original.port, 2, transcript));
+  await sameIn(2, transcript);
 });
 
 run("SLOWLOG, ACL, errors of containers", () =>
@@ -394,11 +394,7 @@ run("passwords", async () => {
     b: AUTH secret
     b: GET a
   `;
-  await using s = SmallServer.start();
-  s.service.users.setDefaultPassword("secret");
-  await using original = await startServer("redis");
-  await original.cli("CONFIG", "SET", "requirepass", "secret");
-  expect(await play(s.port, 2, transcript)).toEqual(await play(original.port, 2, transcript));
+  await sameIn(2, transcript, { requirepass: "secret" });
 });
 
 run("protocol errors and what follows them", async () => {
