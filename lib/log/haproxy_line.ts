@@ -80,13 +80,14 @@ export interface Diagnostics {
   silence(): void;
 }
 
-/** `banner` lines are printed once, before the first other line, as HAProxy does with its version and path. */
-export function createDiagnostics(pid: number, banner: string[], fd = 2): Diagnostics {
+/** `banner` lines are printed once, before the first other line, as HAProxy does with its version and path. `to`: a descriptor, or a taker of lines. */
+export function createDiagnostics(pid: number, banner: string[], to: number | ((line: string) => void) = 2): Diagnostics {
   let silent = false;
   let introduced = banner.length === 0;
   const write = (text: string): void => {
+    if (typeof to === "function") return to(text);
     try {
-      writeSync(fd, text);
+      writeSync(to, text);
     } catch {
       // stderr is gone: nobody is there to read it
     }

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { writeSync } from "node:fs";
 import type { GlobalConfig, LogTargetConfig } from "../config/haproxy_model.ts";
 import { syslogLine } from "../log/haproxy_line.ts";
+import { ffiProblem, sendDatagram } from "../os/ffi.ts";
 import { udpSink, type DatagramSink } from "../net/datagram.ts";
 
 /** One target, opened once a process however many sections name it. */
@@ -55,6 +56,10 @@ export class LogTargets {
       const s = sink;
       return (line) => s.send(line);
     }
+    if (c.kind === "unix" && ffiProblem() === null)
+      return (line) => {
+        if (!sendDatagram(c.path, Buffer.from(line, "latin1"))) this.dropped++;
+      };
     return () => {
       this.dropped++;
     };

@@ -11,6 +11,9 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { isBackend, isFrontend, type ProxyConfig, type HaproxyConfig } from "../config/haproxy_model.ts";
 import { evaluateCondition, loadFiles, readConfig, type ConfigFile } from "../config/haproxy_read.ts";
+import { parentChannel, startDaemon, type ParentChannel } from "../cli/daemon.ts";
+import { ownCommandLine } from "../cli/self.ts";
+import { haproxyVersion, version } from "../cli/version.ts";
 import { createDiagnostics, type Diagnostics } from "../log/haproxy_line.ts";
 import { listen } from "../net/listen.ts";
 import { Checker } from "./checks.ts";
@@ -54,11 +57,11 @@ export interface RunningProxy {
   stop(): void;
 }
 
-/** Runs until a signal ends it; the promise is the exit code. `version` is for -v and the banner. */
-export async function runProxy(args: string[], version = "0.0.0"): Promise<number> {
+/** Runs until a signal ends it; the promise is the exit code. `args` are those behind `--proxy`, or behind `haproxy`. */
+export async function runProxy(args: readonly string[]): Promise<number> {
   const options = parseOptions(args);
   if (options.version !== "") {
-    console.log(`redisha version ${version}, proxy mode (HAProxy 2.6 configuration)`);
+    process.stdout.write(haproxyVersion(options.version === "vv"));
     return 0;
   }
   if (options.condition !== null) return condition(options.condition);
@@ -66,7 +69,18 @@ export async function runProxy(args: string[], version = "0.0.0"): Promise<numbe
     process.stderr.write(USAGE);
     return 1;
   }
-  const diagnostics = createDiagnostics(process.pid, [`redisha version is ${version}`, `path to executable is ${process.execPath}`]);
+  const parent = parentChannel();
+  const lines: string[] = [];
+  const banner = [`redisha version is ${version}`, `path to executable is ${process.execPath}`];
+  const diagnostics = createDiagnostics(process.pid, parent === null ? banner : [], parent === null ? 2 : (line) => void lines.push(line));
+  if (parent === null) return await prepare(args, options, diagnostics, null);
+  const code = await prepare(args, options, diagnostics, parent);
+  parent.failed(lines.join(""));
+  return code;
+}
+
+/** From the files to a running proxy, or the exit code of whatever stands in the way. */
+async function prepare(args: readonly string[], options: Options, diagnostics: Diagnostics, parent: ParentChannel | null): Promise<number> {
   if (options.directory !== "") process.chdir(options.directory);
   const loaded = load(options, diagnostics);
   if (typeof loaded === "number") return loaded;
@@ -89,6 +103,8 @@ export async function runProxy(args: string[], version = "0.0.0"): Promise<numbe
     return 1;
   }
   if (options.maxconn > 0) config.global.maxconn = options.maxconn;
+  const background = (options.daemon || config.global.daemon) && !options.foreground;
+  if (background && parent === null) return await detach(args);
   if (quiet) diagnostics.silence();
   const proxy = startProxy(config, diagnostics);
   if (proxy === null) return 1;
@@ -102,7 +118,25 @@ export async function runProxy(args: string[], version = "0.0.0"): Promise<numbe
       // it has gone already
     }
   }
+  if (parent !== null) {
+    diagnostics.silence();
+    parent.ready();
+  }
   return await untilSignal(proxy);
+}
+
+/** -D: a copy of this process goes on in the background; what keeps it from starting is said here, with exit code 1. */
+async function detach(args: readonly string[]): Promise<number> {
+  const own = ownCommandLine();
+  const failed = await startDaemon({
+    argv0: own.argv0,
+    args: own.args.length > 0 ? own.args : args,
+    directory: process.cwd(),
+    stdin: null,
+  });
+  if (failed === null) return 0;
+  process.stderr.write(failed.endsWith("\n") ? failed : `${failed}\n`);
+  return 1;
 }
 
 function condition(text: string): number {
@@ -227,7 +261,7 @@ function startListeners(engine: Engine): boolean {
       try {
         if (bind.path !== "" && !bind.path.startsWith("\0") && existsSync(bind.path)) unlinkSync(bind.path);
         const listener = listen<Session>({
-          ...(bind.path !== "" ? { path: bind.path } : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port }),
+          ...(bind.path !== "" ? { path: bind.path } : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true }),
           accept: () => undefined as unknown as Session,
           handler: {
             ...clientSide,

@@ -26,7 +26,7 @@ export interface Options {
   bad: boolean;
 }
 
-export function parseOptions(args: string[]): Options {
+export function parseOptions(args: readonly string[]): Options {
   const o: Options = {
     files: [],
     check: false,
