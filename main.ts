@@ -17,11 +17,9 @@ switch (invocation.mode) {
   case "sentinel":
     await (await import("./lib/sentinel/main.ts")).runSentinel(invocation);
     break;
-  case "proxy": {
-    const { version } = await import("./lib/cli/version.ts");
-    process.exit(await (await import("./lib/proxy/main.ts")).runProxy([...invocation.args], version));
+  case "proxy":
+    process.exit(await (await import("./lib/proxy/main.ts")).runProxy(invocation.args));
     break;
-  }
   case "stack":
     process.exit(await (await import("./lib/stack/main.ts")).runStack(invocation.args, process.execPath));
     break;
