@@ -261,7 +261,9 @@ function startListeners(engine: Engine): boolean {
       try {
         if (bind.path !== "" && !bind.path.startsWith("\0") && existsSync(bind.path)) unlinkSync(bind.path);
         const listener = listen<Session>({
-          ...(bind.path !== "" ? { path: bind.path } : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true }),
+          ...(bind.path !== ""
+            ? { path: bind.path }
+            : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true }),
           accept: () => undefined as unknown as Session,
           handler: {
             ...clientSide,
