@@ -1,6 +1,9 @@
 /** Connections, CLIENT and users through real sockets: replies to the byte, limits, refusals, who is listed and who is killed. */
 import { expect, test } from "bun:test";
 import type { Socket } from "bun";
+import { bindRows } from "../../../lib/clients/bind.ts";
+import { Dispatcher } from "../../../lib/clients/dispatch.ts";
+import { rowTable } from "../../../lib/commands/table/index.ts";
 import { until } from "../../support/programs.ts";
 import { Wire } from "../../support/wire.ts";
 import { SmallServer } from "./small_mode.ts";
@@ -277,4 +280,41 @@ test("the query buffer has its limit", async () => {
   expect(await w.next()).toBe("closed");
   expect(s.logged.some((l) => l.startsWith("warning: Closing client that reached max query buffer length: id="))).toBe(true);
   expect(s.service.registry.queryLimitDisconnections).toBe(1);
+});
+
+test("a replica's link: its own class, no keys, no pause, no RESET", async () => {
+  await using s = SmallServer.start();
+  const w = await s.connect();
+  const r = await s.connect();
+  await r.do("PING");
+  s.service.registry.becomeReplica(s.service.dispatcher.clients.get(2)!);
+  expect(await r.do("GET", "a")).toBe("-ERR Replica can't interact with the keyspace");
+  expect(await r.do("RESET")).toBe("-ERR can only reset normal client connections");
+  expect(JSON.parse(await w.do("CLIENT", "LIST", "TYPE", "replica"))).toContain("id=2 ");
+  expect(JSON.parse(await w.do("CLIENT", "LIST", "TYPE", "slave"))).toContain("flags=S ");
+  expect(s.service.registry.connected).toBe(1);
+  await w.do("CLIENT", "PAUSE", "100000");
+  expect(await r.do("PING")).toBe("+PONG");
+  s.service.pause.end(0);
+  expect(await w.do("CLIENT", "KILL", "TYPE", "replica")).toBe("(1)");
+  expect(await r.next()).toBe("closed");
+});
+
+test("rename-command: another name, none, and what nobody has written", async () => {
+  await using s = SmallServer.start();
+  const fresh = new Dispatcher(s.service.dispatcher.host);
+  const run = (): void => {};
+  const renamed = new Map([
+    ["get", "fetch"],
+    ["set", ""],
+  ]);
+  const left = bindRows(fresh, rowTable("server").rows, { get: run, set: run, "client|id": run, nosuch: run }, { renamed });
+  expect(left).toEqual(["nosuch"]);
+  expect(fresh.table.named("fetch")?.name).toBe("get");
+  expect(fresh.table.named("get")).toBeNull();
+  expect(fresh.table.named("set")).toBeNull();
+  expect(fresh.table.named("client|id")?.name).toBe("client|id");
+  expect(fresh.table.named("client|list")).toBeNull();
+  expect(fresh.table.named("del")).toBeNull();
+  expect(fresh.table.named("slowlog")).toBeNull();
 });
