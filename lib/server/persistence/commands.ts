@@ -1,10 +1,11 @@
-/** SAVE, BGSAVE, LASTSAVE and DEBUG RELOAD. Cold. Redis rdb.c, debug.c. */
+/** SAVE, BGSAVE, LASTSAVE and DEBUG RELOAD; DUMP and RESTORE are in dump.ts. Cold. Redis rdb.c, debug.c. */
 import type { Call } from "../../clients/call.ts";
 import type { Run } from "../../clients/command.ts";
 import { ERR, errorLine } from "../../resp/errors.ts";
 import { strerror } from "../../bytes/errno.ts";
 import { flushAll } from "../../store/store.ts";
 import { debugParts } from "../debug.ts";
+import { dumpRuns } from "./dump.ts";
 import { loadFileSync } from "./file_source.ts";
 import type { LoadEnd } from "./loading.ts";
 import type { Persistence } from "./persistence.ts";
@@ -65,5 +66,6 @@ export function persistenceRuns(p: Persistence): Record<string, Run> {
     save: (c) => save(p, c),
     bgsave: (c) => bgsave(p, c),
     lastsave: (c) => c.out.int(p.lastSaveS),
+    ...dumpRuns(p.server),
   };
 }
