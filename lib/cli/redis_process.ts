@@ -14,6 +14,7 @@
 import { readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { isatty } from "node:tty";
+import { byteText } from "../bytes/path.ts";
 import { expandTemplate } from "../config/checks.ts";
 import { readRedisArguments } from "../config/command_line.ts";
 import { Config } from "../config/config.ts";
@@ -62,9 +63,9 @@ export async function beginRedis(invocation: Invocation, options: BeginOptions =
   const parent = parentChannel();
   const log = createLog({ file: "", level: "notice", role: sentinel ? "X" : "C", pid: process.pid });
   refuseTestOptions(invocation.args);
-  const args = readRedisArguments(invocation.args);
+  const args = readRedisArguments(invocation.args.map(byteText));
   const config = new Config({ sentinel, warn: (text) => log.warning(text) });
-  if (args.file !== null) config.file = isAbsolute(args.file) ? args.file : join(directory, args.file);
+  if (args.file !== null) config.file = isAbsolute(args.file) ? args.file : join(byteText(directory), args.file);
   if (args.stdin) log.notice("Reading config from stdin");
   const stdin = args.stdin ? readFileSync(0, "latin1") : null;
   const source = { file: config.file, stdin, options: args.options };
@@ -84,7 +85,7 @@ export async function beginRedis(invocation: Invocation, options: BeginOptions =
   const background = config.bool("daemonize") && supervised === "no";
   if (background && parent === null) {
     const text = await startDaemon({ argv0: invocation.argv0, args: invocation.args, directory, stdin });
-    if (text !== null) process.stderr.write(`${text}\n`);
+    if (text !== null) complain(`${text}\n`);
     process.exit(text === null ? 0 : 1);
   }
   // A daemon without a log file has none: its standard output goes nowhere.
@@ -122,10 +123,14 @@ function refuseTestOptions(args: readonly string[]): void {
 function endForConfig(failed: ConfigFailure, log: Log, hint: BeginOptions["hint"], tell: ((text: string) => void) | undefined): never {
   if (failed.kind === "open") log.warning(failed.text);
   const text = failed.kind === "open" ? `${failed.text}\n` : fatalConfigText(hint?.(failed.failure) ?? failed.failure);
-  // The texts are latin1, one char a byte of the file: written as such, they look as in the file.
-  process.stderr.write(Buffer.from(text, "latin1"));
+  complain(text);
   tell?.(text.trimEnd());
   process.exit(1);
+}
+
+/** To standard error, byte for byte: texts are latin1, one char a byte of the file, and look as they do there. */
+function complain(text: string): void {
+  process.stderr.write(Buffer.from(text, "latin1"));
 }
 
 type Supervision = "no" | "systemd" | "upstart";
@@ -231,7 +236,7 @@ export class RedisProcess {
   /** The start cannot go on: says why in the log, on standard error and to a waiting parent; ends with 1. */
   fail(text: string): never {
     this.log.warning(text);
-    if (this.background || this.log.target.file !== "" || isatty(2)) process.stderr.write(`${text}\n`);
+    if (this.background || this.log.target.file !== "" || isatty(2)) complain(`${text}\n`);
     parentChannel()?.failed(text);
     this.dropPidFile();
     process.exit(1);
@@ -289,7 +294,7 @@ export class RedisProcess {
     const { config } = this;
     const port = config.number("port");
     const tlsPort = config.number("tls-port");
-    if (name === "title") return this.invocation.argv0;
+    if (name === "title") return byteText(this.invocation.argv0);
     if (name === "server-mode") return config.sentinel ? "[sentinel]" : config.bool("cluster-enabled") ? "[cluster]" : "";
     if (name === "config-file") return config.file ?? "-";
     if (name === "port") return String(port);

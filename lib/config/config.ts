@@ -10,6 +10,7 @@
 import { splitArgs } from "../bytes/args.ts";
 import { globMatchText } from "../bytes/glob.ts";
 import { strerror } from "../bytes/errno.ts";
+import { byteText, systemPath } from "../bytes/path.ts";
 import { type BoolName, type DirectiveName, type EnumName, type EnumValue, type NumberName, ROWS, type StringName } from "./redis_rows.ts";
 import { DENY_LOADING, HIDDEN, IMMUTABLE, MULTI, PROTECTED, type Row, SENSITIVE, VOLATILE } from "./row.ts";
 import { initialValue, parsePlain, plainLine, type Plain, type Refusal, type Value } from "./values.ts";
@@ -86,8 +87,8 @@ export class Config {
     this.modules = [];
     this.moduleSettings = [];
     this.names = new Map();
-    this.chdir = options.chdir ?? ((path) => process.chdir(path));
-    this.cwd = options.cwd ?? (() => process.cwd());
+    this.chdir = options.chdir ?? ((path) => process.chdir(systemPath(path)));
+    this.cwd = options.cwd ?? (() => byteText(process.cwd()));
     this.warn = options.warn ?? (() => undefined);
     this.saveLineSeen = false;
     for (const row of ROWS as readonly Row[]) {

@@ -173,6 +173,13 @@ function byReason({ raw, words, reason, config }: RefusedLine): Hint[] {
     if (usage !== undefined) return [{ column: start, text: `write: ${usage}` }];
     return [{ column: start, text: unknownName(typed, words, config) }];
   }
+  if (row.name === "dir" && words.length === 2)
+    return [
+      {
+        column: Math.max(start, raw.indexOf(words[1], start + typed.length)),
+        text: `the directory must exist: mkdir -p '${words[1]}'`,
+      },
+    ];
   const column = words.length > 1 ? Math.max(start, raw.indexOf(words[1], start + typed.length)) : start;
   if (/wrong number of arguments/i.test(reason)) return [{ column: start, text: `${countText(row)}write: ${usageOf(row)}` }];
   if ("values" in row && words.length > 1) {

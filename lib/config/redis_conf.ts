@@ -9,6 +9,7 @@ import { closeSync, openSync, readdirSync, readFileSync, statSync } from "node:f
 import { splitArgs } from "../bytes/args.ts";
 import { strerror } from "../bytes/errno.ts";
 import { globMatchText } from "../bytes/glob.ts";
+import { byteText, systemPath } from "../bytes/path.ts";
 import type { Config } from "./config.ts";
 import { lineHints, swallowedDirective } from "./hints.ts";
 import type { KeyOf } from "./rewrite.ts";
@@ -178,7 +179,7 @@ function checkLogFile(config: Config): void {
   const path = config.text("logfile");
   if (path === "") return;
   try {
-    closeSync(openSync(path, "a"));
+    closeSync(openSync(systemPath(path), "a"));
   } catch (e) {
     const reason = `Can't open the log file: ${strerror(e)}`;
     const hints = [`logfile is '${path}', the working directory '${config.special("dir")}'`];
@@ -189,7 +190,7 @@ function checkLogFile(config: Config): void {
 /** The whole file as latin1, one char a byte. */
 function readText(path: string): string {
   try {
-    return readFileSync(path, "latin1");
+    return readFileSync(systemPath(path), "latin1");
   } catch (e) {
     throw new Failed({ kind: "open", text: `Fatal error, can't open config file '${path}': ${strerror(e)}` });
   }
@@ -222,7 +223,7 @@ function fits(part: string, name: string): boolean {
 
 function namesIn(dir: string): string[] {
   try {
-    return readdirSync(dir === "" ? "." : dir);
+    return readdirSync(dir === "" ? "." : systemPath(dir)).map(byteText);
   } catch {
     return [];
   }
@@ -230,7 +231,7 @@ function namesIn(dir: string): string[] {
 
 function exists(path: string): boolean {
   try {
-    statSync(path);
+    statSync(systemPath(path));
     return true;
   } catch {
     return false;

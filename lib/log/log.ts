@@ -4,6 +4,7 @@
  */
 import { createConsola, type LogObject } from "consola/core";
 import { openSync, writeSync, closeSync } from "node:fs";
+import { systemPath } from "../bytes/path.ts";
 import { redisLine, type RedisLevel, LEVELS } from "./redis_line.ts";
 
 export interface LogTarget {
@@ -66,7 +67,7 @@ function write(file: string, line: string): void {
       writeSync(1, bytes);
       return;
     }
-    const fd = openSync(file, "a", 0o644);
+    const fd = openSync(systemPath(file), "a", 0o644);
     try {
       writeSync(fd, bytes);
     } finally {

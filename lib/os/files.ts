@@ -8,6 +8,7 @@ import { closeSync, constants, fchmodSync, fsyncSync, openSync, renameSync, unli
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { strerror } from "../bytes/errno.ts";
+import { systemPath } from "../bytes/path.ts";
 
 /** What went wrong: Redis' log line, and the system's words alone for CONFIG REWRITE's reply. */
 export interface ReplaceFailure {
@@ -44,11 +45,12 @@ function failure(step: Step, error: unknown): ReplaceFailure {
   return { log: `${STEPS[step]} (${reason})`, reason };
 }
 
-/** Replaces `path` by `text` (latin1, or bytes); null when it is on the disk. */
+/** Replaces `path` (as configuration holds it) by `text` (latin1, or bytes); null when it is on the disk. */
 export async function replaceFile(path: string, text: string | Uint8Array, options: ReplaceOptions = {}): Promise<ReplaceFailure | null> {
   const bytes = typeof text === "string" ? Buffer.from(text, "latin1") : text;
   const mode = (options.mode ?? 0o644) & ~process.umask();
-  const temporary = temporaryName(path);
+  const target = systemPath(path);
+  const temporary = temporaryName(target);
   let step: Step = "create";
   let file: FileHandle | null = null;
   try {
@@ -60,9 +62,9 @@ export async function replaceFile(path: string, text: string | Uint8Array, optio
     step = "chmod";
     await file.chmod(mode);
     step = "rename";
-    await rename(temporary, path);
+    await rename(temporary, target);
     step = "directory";
-    await syncDirectory(dirname(path));
+    await syncDirectory(dirname(target));
     return null;
   } catch (e) {
     // Once renamed there is no temporary file; what then failed is only the directory's fsync.
@@ -77,7 +79,8 @@ export async function replaceFile(path: string, text: string | Uint8Array, optio
 export function replaceFileSync(path: string, text: string | Uint8Array, options: ReplaceOptions = {}): ReplaceFailure | null {
   const bytes = typeof text === "string" ? Buffer.from(text, "latin1") : text;
   const mode = (options.mode ?? 0o644) & ~process.umask();
-  const temporary = temporaryName(path);
+  const target = systemPath(path);
+  const temporary = temporaryName(target);
   let step: Step = "create";
   let fd = -1;
   try {
@@ -89,9 +92,9 @@ export function replaceFileSync(path: string, text: string | Uint8Array, options
     step = "chmod";
     fchmodSync(fd, mode);
     step = "rename";
-    renameSync(temporary, path);
+    renameSync(temporary, target);
     step = "directory";
-    syncDirectorySync(dirname(path));
+    syncDirectorySync(dirname(target));
     return null;
   } catch (e) {
     if (step !== "create" && step !== "directory") removeQuietly(temporary);

@@ -8,6 +8,7 @@ import { accessSync, constants } from "node:fs";
 import { lookup } from "node:dns/promises";
 import { randomBytes } from "node:crypto";
 import { strerror } from "../bytes/errno.ts";
+import { systemPath } from "../bytes/path.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { beginRedis, type RedisProcess } from "../cli/redis_process.ts";
 import { commandRenamer } from "../commands/rename.ts";
@@ -81,7 +82,7 @@ function withHint(failure: LineFailure): LineFailure {
 function checkFile(config: Config): ConfigFailure | null {
   if (config.file === null) return { kind: "open", text: "Sentinel needs config file on disk to save state. Exiting..." };
   try {
-    accessSync(config.file, constants.W_OK);
+    accessSync(systemPath(config.file), constants.W_OK);
     return null;
   } catch (error) {
     return { kind: "open", text: `Sentinel config file ${config.file} is not writable: ${strerror(error)}. Exiting...` };

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { strerror } from "../bytes/errno.ts";
+import { systemPath } from "../bytes/path.ts";
 import type { Config } from "../config/config.ts";
 import { redisKeyOf } from "../config/redis_conf.ts";
 import { rewriteConfigText } from "../config/rewrite.ts";
@@ -60,7 +61,7 @@ export class StateFile {
 
 function readOld(path: string): string {
   try {
-    return readFileSync(path, "latin1");
+    return readFileSync(systemPath(path), "latin1");
   } catch (error) {
     if ((error as { code?: string }).code === "ENOENT") return "";
     throw error;

@@ -3,6 +3,7 @@
  * Cold. INFO is in info.ts, replication's and persistence's commands are with them. Redis server.c, config.c, db.c, debug.c.
  */
 import type { Call } from "../clients/call.ts";
+import { systemPath } from "../bytes/path.ts";
 import type { Run } from "../clients/command.ts";
 import { redisKeyOf } from "../config/redis_conf.ts";
 import { rewriteConfigText } from "../config/rewrite.ts";
@@ -49,7 +50,8 @@ export function isLocal(c: Call): boolean {
 function configRewrite(s: Server, c: Call): void {
   const { config, log } = s;
   if (config.file === null) return c.out.errorText("ERR The server is running without a config file");
-  const old = existsSync(config.file) ? readFileSync(config.file, "latin1") : "";
+  const path = systemPath(config.file);
+  const old = existsSync(path) ? readFileSync(path, "latin1") : "";
   const text = rewriteConfigText(old, config.rewriteEntries(null), redisKeyOf(config));
   const failed = replaceFileSync(config.file, Buffer.from(text, "latin1"));
   if (failed !== null) {

@@ -92,6 +92,23 @@ test("daemonize: the caller gets 0 when the daemon listens; pid file, log, direc
   expect(readFileSync(join(dir, "data/host.log"), "latin1")).toContain("Received SIGTERM scheduling shutdown...");
 });
 
+test("names that are not ASCII: file, directory, log, pid file, a refused line", async () => {
+  const port = freePort();
+  const data = join(dir, "donn\u00e9es");
+  mkdirSync(data);
+  const file = join(dir, "r\u00e9dis.conf");
+  writeFileSync(file, `port ${port}\nbind 127.0.0.1\ndaemonize yes\ndir ${data}\npidfile \u00e9.pid\nlogfile \u00fc.log\n`);
+  expect(await run([file])).toEqual({ code: 0, signal: null, out: "", err: "" });
+  const pid = pidIn(join(data, "\u00e9.pid"));
+  expect(readFileSync(join(data, "\u00fc.log"), "latin1")).toContain("Redis is starting");
+  process.kill(pid, "SIGTERM");
+  await until("the daemon's end", () => !alive(pid));
+  expect(existsSync(join(data, "\u00e9.pid"))).toBe(false);
+  const refused = await run([file, "--dir", join(dir, "fehlt\u00e4")]);
+  expect(refused.err).toContain("No such file or directory\nhint: the command line, line 2, column 1: the directory must exist");
+  expect((await run([file, "--m\u00e4xmemory", "1"])).err).toContain(">>> 'm\u00e4xmemory \"1\"'");
+});
+
 test("a daemon that cannot start says why on stderr, exits 1, and leaves another's pid file alone", async () => {
   const port = freePort();
   const file = conf(`port ${port}\nbind 127.0.0.1\ndaemonize yes\npidfile ${dir}/host.pid\nlogfile ${dir}/host.log\n`);
