@@ -7,7 +7,6 @@
  * and what the engine says to its outcome comes before the rest of the list. Decides nothing about failover.
  */
 import type { TLSOptions } from "bun";
-import { lookup } from "node:dns/promises";
 import { strerror } from "../bytes/errno.ts";
 import type { Log } from "../log/log.ts";
 import type { RedisLevel } from "../log/redis_line.ts";
@@ -15,6 +14,7 @@ import { Link } from "../link/link.ts";
 import { ReplyError } from "../resp/reply.ts";
 import { HELLO_CHANNEL, type Action, type Answer, type ClientId, type Event, type LinkId } from "./core/types.ts";
 import type { SentinelEngine } from "./core/engine.ts";
+import { resolveName } from "./resolve.ts";
 import type { ScriptQueue } from "./scripts.ts";
 import type { StateFile } from "./state_file.ts";
 
@@ -69,8 +69,9 @@ export class Driver {
     this.feed({ kind: "start" });
   }
 
-  /** Closes all links; nothing happens any more. */
+  /** Writes what was still to be written, closes all links; nothing happens any more. */
   stop(): void {
+    if (!this.over && this.engine.state.saveAtMs > -Infinity) this.options.file.save(this.engine.directives());
     this.over = true;
     if (this.timer !== null) clearTimeout(this.timer);
     for (const { link } of this.links.values()) link.close();
@@ -179,10 +180,7 @@ export class Driver {
   }
 
   private resolve(host: string): void {
-    lookup(host, { family: 0 }).then(
-      ({ address }) => this.feed({ kind: "resolved", host, ip: address }),
-      () => this.feed({ kind: "resolved", host, ip: null }),
-    );
+    void resolveName(host).then((ip) => this.feed({ kind: "resolved", host, ip }));
   }
 
   /** One timer for all deadlines: it is moved when an earlier one comes, and moves itself when it was too early. */

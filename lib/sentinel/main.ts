@@ -5,7 +5,6 @@
  *     --> Driver + SentinelServer, until SHUTDOWN or a signal
  */
 import { accessSync, constants } from "node:fs";
-import { lookup } from "node:dns/promises";
 import { randomBytes } from "node:crypto";
 import { strerror } from "../bytes/errno.ts";
 import { systemPath } from "../bytes/path.ts";
@@ -19,12 +18,10 @@ import type { DirectiveError } from "./core/directives.ts";
 import { SentinelEngine } from "./core/engine.ts";
 import { Driver } from "./driver.ts";
 import { infoText } from "./info.ts";
+import { resolveNames } from "./resolve.ts";
 import { ScriptQueue } from "./scripts.ts";
 import { SentinelServer } from "./server.ts";
 import { StateFile } from "./state_file.ts";
-
-/** How long names in the file may take to be looked up before the start goes on without them. */
-const LOOKUP_MS = 3000;
 
 interface SentinelLine {
   words: string[];
@@ -113,21 +110,6 @@ function canExecute(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Names in the file, looked up side by side; those without an answer in time are left out. */
-async function resolveNames(names: string[]): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
-  const all = names.map(async (name) => {
-    try {
-      const answers = await lookup(name, { all: true });
-      found[name] = (answers.find((a) => a.family === 4) ?? answers[0]).address;
-    } catch {
-      // stays unresolved: the engine says so, or tries again
-    }
-  });
-  await Promise.race([Promise.all(all), new Promise((done) => setTimeout(done, LOOKUP_MS).unref())]);
-  return found;
 }
 
 function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {

@@ -5,7 +5,6 @@
  *                                                    \--> driver.command (SENTINEL, PUBLISH) --> engine --> the answer, now or later
  */
 import { isIP } from "node:net";
-import { lookup } from "node:dns/promises";
 import { strerror } from "../bytes/errno.ts";
 import { bindRows } from "../clients/bind.ts";
 import { BLOCKED_ON_OTHER } from "../clients/blocking.ts";
@@ -24,6 +23,7 @@ import { ownRuns } from "./commands.ts";
 import type { Answer } from "./core/types.ts";
 import type { SentinelEngine } from "./core/engine.ts";
 import type { Driver } from "./driver.ts";
+import { resolveName } from "./resolve.ts";
 import type { ScriptQueue } from "./scripts.ts";
 
 export interface SentinelServerOptions {
@@ -37,8 +37,6 @@ export interface SentinelServerOptions {
 }
 
 const CRON_MS = 100;
-/** A name in SENTINEL MONITOR that is not looked up by then is refused. */
-const LOOKUP_MS = 3000;
 
 export class SentinelServer {
   readonly options: SentinelServerOptions;
@@ -100,15 +98,12 @@ export class SentinelServer {
     if (name === "" || isIP(name) !== 0) return this.hand(call.client, args);
     // The engine waits for nobody: a name is looked up first.
     const { driver } = this.options;
-    const late = new Promise<null>((done) => setTimeout(() => done(null), LOOKUP_MS).unref());
-    const found = lookup(name, { all: true }).then((all) => (all.find((a) => a.family === 4) ?? all[0]).address);
-    this.wait(call.client);
-    void Promise.race([found, late])
-      .catch(() => null)
-      .then((ip) => {
-        if (ip !== null) driver.feed({ kind: "resolved", host: name, ip });
-        driver.command(args, (answer) => this.answerLater(call.client, answer));
-      });
+    const { client } = call;
+    this.wait(client);
+    void resolveName(name).then((ip) => {
+      if (ip !== null) driver.feed({ kind: "resolved", host: name, ip });
+      driver.command(args, (answer) => this.answerLater(client, answer));
+    });
   }
 
   /** The answer mostly comes within the call; if not, the client waits for it and so do its further requests. */

@@ -37,7 +37,7 @@ real("the article: events in its order, the file kept, the old master demoted wh
   const [old, replica] = fleet.servers;
   expect(sentinel.output).toContain("'localhost' is a host name: 127.0.0.1 is monitored");
   expect(sentinel.output).toContain("one argument too many");
-  expect(fileOf(sentinel)).toContain(`sentinel known-replica m 127.0.0.1 ${replica.port}\n`);
+  await until("the replica in the file", () => fileOf(sentinel).includes(`sentinel known-replica m 127.0.0.1 ${replica.port}\n`));
   const before = events(sentinel).length;
   await old.stop("SIGKILL");
   expect(await fleet.switched(old)).toBe(replica);

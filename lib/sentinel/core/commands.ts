@@ -10,7 +10,7 @@ import { globMatchText } from "../../bytes/glob.ts";
 import { processHello } from "./hello.ts";
 import { persistFirst } from "./persist.ts";
 import { selectReplica } from "./select.ts";
-import { currentAddr, log, majority, type Master, type Turn } from "./state.ts";
+import { NEVER, currentAddr, log, majority, type Master, type Turn } from "./state.ts";
 import { resetMaster } from "./switch.ts";
 import { wholeNumber } from "./text.ts";
 import { infoCache, instanceMap, masterList, peerList, replicaList } from "./view.ts";
@@ -83,7 +83,8 @@ function publish(t: Turn, client: ClientId, args: string[]): Answer | undefined 
   if (args.length !== 3) return { error: "ERR wrong number of arguments for 'publish' command" };
   if (args[1] !== HELLO_CHANNEL) return { error: "ERR Only HELLO messages are accepted by Sentinel instances." };
   processHello(t, args[2]);
-  if (!t.dirty) return 1;
+  // While the file cannot be written the answer is no: what was adopted before may not be on disk.
+  if (!t.dirty && t.s.unsavedRetryMs === NEVER) return 1;
   persistFirst(t, { kind: "hello", client });
   return undefined;
 }

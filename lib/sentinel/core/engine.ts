@@ -15,6 +15,7 @@ import { advance, electionSaved, onPromoteReply, startIfNeeded } from "./failove
 import { onHelloMessage } from "./hello.ts";
 import { closeLink, linkLost, reconnect } from "./links.ts";
 import { periodic, checkObjectivelyDown, checkSubjectivelyDown, onPingReply } from "./monitor.ts";
+import { persistNow } from "./persist.ts";
 import { considerDemotion, onConfirmPeer, onConfirmRole, onInfo } from "./replica_role.ts";
 import { NEVER, defaultPeriods, log, touch, wake, type Instance, type Pending, type State, type Turn } from "./state.ts";
 import { askPeers, onAskReply, voteSaved } from "./vote.ts";
@@ -67,7 +68,7 @@ export class SentinelEngine implements Engine {
     if (event.kind === "timer") s.deadlineMs = Infinity;
     this.take(t, event);
     this.settle(t);
-    if (t.dirty) t.out.push({ kind: "persist", token: 0 });
+    if (t.dirty) persistNow(t);
     this.deadline(t);
     return t.out;
   }
@@ -90,6 +91,7 @@ export class SentinelEngine implements Engine {
       s.unsavedRetryMs = now + SAVE_AGAIN_MS;
       t.dirty = true;
     }
+    if (s.saveAtMs !== NEVER && now >= s.saveAtMs) t.dirty = true;
   }
 
   private take(t: Turn, event: Event): void {
@@ -122,7 +124,7 @@ export class SentinelEngine implements Engine {
   private start(t: Turn): void {
     if (this.started) return;
     this.started = true;
-    if (this.fresh) t.out.push({ kind: "persist", token: 0 });
+    if (this.fresh) persistNow(t);
     log(t, "notice", `Sentinel ID is ${t.s.myid}`);
     for (const m of t.s.masters.values()) emit(t, "warning", "+monitor", m, ` quorum ${m.quorum}`);
     for (const ri of t.s.instances.values()) touch(t, ri);
@@ -151,6 +153,7 @@ export class SentinelEngine implements Engine {
     let at = s.deadlines.peek()?.dueMs ?? Infinity;
     if (s.tilt) at = Math.min(at, s.tiltStartMs + s.periods.tiltPeriod);
     if (s.unsavedRetryMs !== NEVER) at = Math.min(at, s.unsavedRetryMs);
+    if (s.saveAtMs !== NEVER) at = Math.min(at, s.saveAtMs);
     if (at === s.deadlineMs) return;
     s.deadlineMs = at;
     if (at !== Infinity) t.out.push({ kind: "deadline", atMs: at });
@@ -170,6 +173,7 @@ function newState(boot: Boot): State {
     lastToken: 0,
     waiting: new Map(),
     unsavedRetryMs: NEVER,
+    saveAtMs: NEVER,
     tilt: false,
     tiltStartMs: NEVER,
     deadlineMs: Infinity,

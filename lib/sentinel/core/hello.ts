@@ -5,7 +5,7 @@
 import { makeAddr, namesAddr, sameAddr, shown } from "./addr.ts";
 import { emit, emitText, newEpoch, reconfigScript } from "./events.ts";
 import { closeLink, helloAll, release } from "./links.ts";
-import { persistSoon } from "./persist.ts";
+import { persistLater, persistSoon } from "./persist.ts";
 import { createPeer, touch, type Master, type Peer, type Turn } from "./state.ts";
 import { switchMaster } from "./switch.ts";
 import { atoi } from "./text.ts";
@@ -27,7 +27,7 @@ export function processHello(t: Turn, text: string): void {
   const p = known(t, m, ip, port, runid) ?? meet(t, m, ip, port, runid);
   if (epoch > t.s.currentEpoch) {
     newEpoch(t, m, epoch);
-    persistSoon(t);
+    persistLater(t);
   }
   if (p === null) return;
   if (m.configEpoch < configEpoch) adopt(t, m, p, masterIp, atoi(masterPortText), configEpoch);
@@ -73,7 +73,7 @@ function meet(t: Turn, m: Master, ip: string, port: number, runid: string): Peer
     moveEverywhere(t, p);
   }
   p.helloDue = true;
-  persistSoon(t);
+  persistLater(t);
   touch(t, m);
   return p;
 }

@@ -12,7 +12,7 @@ import { emit } from "./events.ts";
 import { promoteAgain, promotionSeen } from "./failover.ts";
 import { readInfo, type InfoFacts } from "./info.ts";
 import { send, sendSlaveOf } from "./links.ts";
-import { persistSoon } from "./persist.ts";
+import { persistLater } from "./persist.ts";
 import {
   createReplica,
   disconnected,
@@ -92,7 +92,7 @@ function discovered(t: Turn, m: Master, host: string, port: number): void {
   const r = createReplica(t, m, host, port);
   if (typeof r === "string") return;
   emit(t, "notice", "+slave", r);
-  persistSoon(t);
+  persistLater(t);
 }
 
 function replicaFacts(t: Turn, r: Replica, f: InfoFacts): void {

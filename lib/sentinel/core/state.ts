@@ -233,6 +233,8 @@ export interface State {
   waiting: Map<number, AfterPersist>;
   /** The last persist failed: no vote is given and it is retried at this time; NEVER when all is saved. */
   unsavedRetryMs: number;
+  /** Changes that may wait are written at this time; NEVER when there are none. */
+  saveAtMs: number;
   tilt: boolean;
   tiltStartMs: number;
   /** The deadline last handed out; Infinity when none. A step much later than it means that this process stood still. */
