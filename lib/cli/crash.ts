@@ -68,7 +68,8 @@ export class CrashReporter {
     log.raw("\n\n=== REDIS BUG REPORT START: Cut & paste starting from here ===\n");
     for (const line of lines) log.warning(line);
     log.raw(`\n------ STACK TRACE ------\n${stack}\n`);
-    for (const { title, text } of this.sections()) log.raw(`\n------ ${title} ------\n${text}\n`);
+    const config = { title: "CONFIG DEBUG OUTPUT", text: this.options.config.debugText() };
+    for (const { title, text } of [...this.sections(), config]) log.raw(`\n------ ${title} ------\n${text}\n`);
     log.raw(
       `\n=== REDIS BUG REPORT END. Make sure to include from START to END. ===\n\n` +
         `       This is redisha ${version} on Bun ${Bun.version}, ${process.platform} ${process.arch}: report it to redisha, not to Redis.\n\n`,

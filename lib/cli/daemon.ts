@@ -71,6 +71,9 @@ export function parentChannel(): ParentChannel | null {
     try {
       process.send?.(message);
       process.disconnect?.();
+      // Scripts that this process runs must not look for the channel.
+      delete process.env["NODE_CHANNEL_FD"];
+      delete process.env["NODE_CHANNEL_SERIALIZATION_MODE"];
     } catch {
       // the parent is gone: nobody waits
     }

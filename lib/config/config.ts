@@ -12,7 +12,7 @@ import { globMatchText } from "../bytes/glob.ts";
 import { strerror } from "../bytes/errno.ts";
 import { byteText, systemPath } from "../bytes/path.ts";
 import { type BoolName, type DirectiveName, type EnumName, type EnumValue, type NumberName, ROWS, type StringName } from "./redis_rows.ts";
-import { DENY_LOADING, HIDDEN, IMMUTABLE, MULTI, PROTECTED, type Row, SENSITIVE, VOLATILE } from "./row.ts";
+import { DEBUG, DENY_LOADING, HIDDEN, IMMUTABLE, MULTI, PROTECTED, type Row, SENSITIVE, VOLATILE } from "./row.ts";
 import { initialValue, parsePlain, plainLine, type Plain, type Refusal, type Value } from "./values.ts";
 import { SPECIALS, type SpecialKind, type SpecialName, type SpecialValues } from "./specials.ts";
 import type { RewriteEntry } from "./rewrite.ts";
@@ -292,6 +292,14 @@ export class Config {
     entries.push({ key: "user", line: null, force: false }, { key: "loadmodule", line: null, force: false });
     for (const line of users ?? []) entries.push({ key: "user", line: `user ${line}`, force: true });
     return entries;
+  }
+
+  /** The part of the configuration that a crash report shows, as lines of a file. Redis config.c: getConfigDebugInfo. */
+  debugText(): string {
+    const lines: string[] = [];
+    for (const { name, slot } of this.names.values())
+      if (name === slot.row.name && (slot.row.flags & DEBUG) !== 0) for (const { line } of this.linesOf(slot)) lines.push(`${line}\n`);
+    return lines.join("");
   }
 
   private linesOf(slot: Slot): { line: string; force: boolean }[] {

@@ -173,7 +173,14 @@ test.each([
   await p.exited;
   expect(p.signalCode as string).toBe(signal);
   const text = readFileSync(log, "latin1");
-  const order = ["=== REDIS BUG REPORT START", line, "------ STACK TRACE ------", "------ INFO OUTPUT ------", "=== REDIS BUG REPORT END."];
+  const order = [
+    "=== REDIS BUG REPORT START",
+    line,
+    "------ STACK TRACE ------",
+    "------ INFO OUTPUT ------",
+    "------ CONFIG DEBUG OUTPUT ------\nio-threads-do-reads no\n",
+    "=== REDIS BUG REPORT END.",
+  ];
   const places = order.map((part) => text.indexOf(part));
   expect(places).toEqual(places.toSorted((a, b) => a - b));
   expect(places[0]).toBeGreaterThan(0);
