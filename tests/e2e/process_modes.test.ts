@@ -2,6 +2,7 @@
  * The compiled file as init scripts and people start it: the article's init script, links with the originals' names, --version, --help,
  * starts that fail.
  */
+import type { Socket } from "bun";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -103,11 +104,12 @@ test("the article's init script: start, restart, stop; its configuration with it
 }, 20000);
 
 /** A script of conf/ with the paths of this test. */
-function ownScript(name: string, folder: string): string {
+function ownScript(name: string, folder: string, source = "redis.init"): string {
   for (const sub of ["run", "etc", "default"]) mkdirSync(join(folder, sub), { recursive: true });
-  const text = readFileSync(join(root, "conf/redis.init"), "latin1")
+  const text = readFileSync(join(root, "conf", source), "latin1")
     .replaceAll("/usr/local/bin/redisha", redisha)
     .replaceAll("/etc/redis/", `${folder}/etc/`)
+    .replaceAll("/etc/haproxy/", `${folder}/etc/`)
     .replaceAll("/var/run/", `${folder}/run/`)
     .replaceAll("/etc/default/", `${folder}/default/`);
   const path = join(folder, name);
@@ -177,6 +179,60 @@ test("our init script runs a server too; DEBUG SEGFAULT ends it with a report, a
   }
 });
 
+test("the proxy's init script: check, start, reload with a session open, stop", async () => {
+  const folder = join(dir, "proxy");
+  const script = ownScript("haproxy", folder, "haproxy.init");
+  const port = freePort();
+  const conf = join(folder, "etc/haproxy.cfg");
+  // An echo that the sessions go to.
+  const echo = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: (s, d) => void s.write(d) } });
+  const good = `defaults\nmode tcp\ntimeout connect 3s\ntimeout client 60s\ntimeout server 60s\nlisten l\nbind 127.0.0.1:${port}\nserver s 127.0.0.1:${echo.port}\n`;
+  writeFileSync(conf, "listen l\nbnd *:1\n");
+  expect((await run(script, "start")).code).toBe(1);
+  writeFileSync(conf, good);
+  expect(await run(script, "check")).toEqual({ code: 0, out: "", err: "" });
+  const pidFile = join(folder, "run/haproxy.pid");
+  const pids: number[] = [];
+  const pidNow = (): number => {
+    const pid = Number(readFileSync(pidFile, "latin1"));
+    if (!pids.includes(pid)) pids.push(pid);
+    return pid;
+  };
+  const answers: string[] = [];
+  const open = (): Promise<Socket<undefined>> =>
+    Bun.connect({ hostname: "127.0.0.1", port, socket: { data: (_s, d) => void answers.push(d.toString()) } });
+  const say = async (socket: Socket<undefined>, word: string): Promise<void> => {
+    socket.write(word);
+    await until(`the echo of ${word}`, () => answers.includes(word));
+  };
+  try {
+    const started = await run(script, "start");
+    expect([started.code, started.out]).toEqual([0, "Starting haproxy ...\n"]);
+    const first = pidNow();
+    const session = await open();
+    await say(session, "one");
+    const reloaded = await run(script, "reload");
+    expect([reloaded.code, reloaded.out]).toEqual([0, "Reloading haproxy ...\n"]);
+    expect(pidNow()).not.toBe(first);
+    // The old process still serves the session it has, the new one those that come.
+    await say(session, "two");
+    const other = await open();
+    await say(other, "three");
+    expect(alive(first)).toBe(true);
+    session.end();
+    await until("the old process' end", () => !alive(first));
+    await say(other, "four");
+    other.end();
+    expect((await run(script, "status")).code).toBe(0);
+    expect((await run(script, "stop")).code).toBe(0);
+    expect((await run(script, "status")).code).toBe(3);
+  } finally {
+    if (existsSync(pidFile)) pidNow();
+    for (const pid of pids) if (alive(pid)) process.kill(pid, "SIGKILL");
+    echo.stop(true);
+  }
+});
+
 test("without code made at run time (systemd's MemoryDenyWriteExecute) it runs, and says in its log why it is slow", async () => {
   const python = Bun.which("python3");
   if (python === null) {
@@ -210,10 +266,10 @@ test("systemd takes our units", async () => {
     console.log("SKIPPED: no systemd-analyze");
     return;
   }
-  for (const name of ["redis.service", "sentinel.service"]) {
+  for (const name of ["redis.service", "sentinel.service", "haproxy.service"]) {
     const text = readFileSync(join(root, "conf", name), "latin1");
-    expect(text).toContain("\nType=notify\n");
-    writeFileSync(join(dir, name), text.replace("/usr/local/bin/redisha", redisha));
+    expect(text).toContain("\nMemoryDenyWriteExecute=false\n");
+    writeFileSync(join(dir, name), text.replaceAll("/usr/local/bin/redisha", redisha));
     const verified = await run("systemd-analyze", "verify", join(dir, name));
     expect([name, verified.code, verified.err]).toEqual([name, 0, ""]);
   }
