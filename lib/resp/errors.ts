@@ -25,6 +25,7 @@ export const ERR = {
   hashNotInteger: errorLine("ERR hash value is not an integer"),
   hashNotFloat: errorLine("ERR hash value is not a float"),
   nanOrInfinity: errorLine("ERR increment would produce NaN or Infinity"),
+  timeoutNotInteger: errorLine("ERR timeout is not an integer or out of range"),
   timeoutNegative: errorLine("ERR timeout is negative"),
   timeoutNotFloat: errorLine("ERR timeout is not a float or out of range"),
   timeoutOutOfRange: errorLine("ERR timeout is out of range"),

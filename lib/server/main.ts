@@ -22,6 +22,8 @@ import { infoText } from "./info.ts";
 import { connectStore } from "./keyspace_events.ts";
 import { Listeners } from "./listeners.ts";
 import { bindServerCommands } from "./runs.ts";
+import { replicationRuns } from "./replication/commands.ts";
+import { Replication } from "./replication/replication.ts";
 import { controlMemory } from "./memory.ts";
 import { persistenceRuns } from "./persistence/commands.ts";
 import { Persistence } from "./persistence/persistence.ts";
@@ -64,7 +66,8 @@ export async function runServer(invocation: Invocation): Promise<void> {
   connectStore(s);
   controlMemory(s);
   const persistence = new Persistence(s);
-  bindServerCommands(s, persistenceRuns(persistence));
+  const replication = new Replication(s, persistence);
+  bindServerCommands(s, persistenceRuns(persistence), replicationRuns(replication));
 
   const listeners = new Listeners(s, s.service.ingest.handler);
   const refused = listeners.start();
@@ -92,6 +95,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   s.startupMemory = usedMemory();
   process.ready();
   await persistence.loadAtBoot();
+  replication.begin(persistence.lastLoaded);
   startCron(s);
   log.notice("Ready to accept connections tcp");
 }

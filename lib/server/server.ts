@@ -49,6 +49,8 @@ export interface Parts {
   beforeFlush(): boolean;
   role(): "master" | "replica";
   published(call: Call): void;
+  /** A client's command changed something: WAIT asks for the offset after it. */
+  wrote(client: Client): void;
   left(client: Client): void;
   closeLink(client: Client): void;
   replicaFloorBytes(): number;
@@ -109,6 +111,7 @@ export class Server implements Mode {
       beforeFlush: () => true,
       role: () => "master",
       published() {},
+      wrote() {},
       left() {},
       closeLink() {},
       replicaFloorBytes: () => 0,
@@ -162,6 +165,7 @@ export class Server implements Mode {
   }
   changed(call: Call): void {
     this.propagation.changed(call);
+    this.parts.wrote(call.client);
   }
   denied(call: Call): Buffer | null {
     return this.parts.denied(call);

@@ -68,6 +68,7 @@ export class Persistence {
   lastSaveS: number;
   scheduled: boolean;
   private jobIsFile: boolean;
+  private afterSave: ((error: string | null) => void) | null;
   private temporary: string;
   private temporaries: number;
   private saveOk: boolean;
@@ -86,6 +87,7 @@ export class Persistence {
     this.lastSaveS = seconds();
     this.scheduled = false;
     this.jobIsFile = false;
+    this.afterSave = null;
     this.temporary = "";
     this.temporaries = 0;
     this.saveOk = true;
@@ -176,6 +178,13 @@ export class Persistence {
     return job;
   }
 
+  /** As saveInBackground; `done` hears how it ended (a full sync waits for the file). */
+  backgroundSave(done: (error: string | null) => void): boolean {
+    if (this.busy) return false;
+    this.afterSave = done;
+    return this.saveInBackground();
+  }
+
   /** BGSAVE: into dbfilename, beside the server's work. False: a snapshot is running. */
   saveInBackground(): boolean {
     if (this.busy) return false;
@@ -225,6 +234,9 @@ export class Persistence {
       this.saveOk = false;
     }
     this.setGate();
+    const after = this.afterSave;
+    this.afterSave = null;
+    after?.(error);
   }
 
   /** Breaks a running snapshot off, whoever wanted it; its `done` gets KILLED. */
