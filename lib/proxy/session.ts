@@ -168,8 +168,8 @@ export class Session implements Timed {
       case "queue": {
         const back = this.back!;
         this.state = QUEUED;
-        this.backQueueAhead = back.queue.length;
-        this.srvQueueAhead = a.server?.queue.length ?? 0;
+        if (a.server === null) this.backQueueAhead = back.queue.length + 1;
+        else this.srvQueueAhead = a.server.queue.length + 1;
         enqueue(this, a.server);
         const ms = back.config.timeouts.queue ?? back.config.timeouts.connect ?? 0;
         this.engine.timers.set(this, ms > 0 ? nowMs() + ms : Infinity);
@@ -310,10 +310,6 @@ export class Session implements Timed {
     const next = nextFor(server);
     if (next !== null) next.connect(server);
   }
-  /** Counted by the server now: connected, with the connection still there. */
-  get holdsSlot(): boolean {
-    return this.state === PUMPING && this.server !== null && this.server.isOpen;
-  }
 
   // ---- the pump
 
@@ -391,7 +387,7 @@ export class Session implements Timed {
     this.clientActiveMs = nowMs();
     if (this.state === PUMPING) {
       if (this.up === null) this.shutUp();
-      this.watch(this.clientActiveMs);
+      if (this.state === PUMPING) this.watch(this.clientActiveMs);
       return;
     }
     // Nothing to forward and nobody who reads: the client has given up.
@@ -419,7 +415,8 @@ export class Session implements Timed {
 
   clientClosed(error: Error | null): void {
     if (this.state === CLOSED) return;
-    if (error === null && this.upEnd && this.downEnd) return this.end("--");
+    // After our own FIN there is no separate event for the client's.
+    if (error === null && this.downShut && (this.state === PUMPING || this.upEnd)) return this.end("--");
     if (this.state === PUMPING && this.target !== null) this.target.clientAborts++;
     this.end(`C${PHASE[this.state]}`);
   }
@@ -450,13 +447,13 @@ export class Session implements Timed {
 
   /** Ends the session for a reason of ours: D server down, U server up, K administrator. */
   kill(letter: "D" | "U" | "K"): void {
-    this.end(`${letter}${PHASE[this.state]}`);
+    this.end(`${letter}${this.state === PUMPING ? "-" : PHASE[this.state]}`);
   }
 
   end(flags: string): void {
     if (this.state === CLOSED) return;
     const was = this.state;
-    this.flags = flags;
+    if (this.flags === "--") this.flags = flags;
     const { engine, front, back } = this;
     engine.timers.remove(this);
     this.dialing?.cancel();
@@ -507,6 +504,8 @@ export class Session implements Timed {
     this.engine.timers.set(this, Math.min(this.clientDeadline(), this.serverDeadline(), now + 2 ** 31 - 1));
   }
   private clientDeadline(): number {
+    // It has said all it will say, and nothing waits to be taken: no more to expect of it.
+    if (this.upEnd && this.down === null) return Infinity;
     const t = this.front.config.timeouts;
     const tunnel = this.back?.config.timeouts.tunnel ?? 0;
     let ms = tunnel > 0 ? tunnel : (t.client ?? 0);
@@ -514,6 +513,7 @@ export class Session implements Timed {
     return ms > 0 ? this.clientActiveMs + ms : Infinity;
   }
   private serverDeadline(): number {
+    if (this.downEnd && this.up === null) return Infinity;
     const t = this.back!.config.timeouts;
     const tunnel = t.tunnel ?? 0;
     let ms = tunnel > 0 ? tunnel : (t.server ?? 0);
@@ -535,10 +535,17 @@ export class Session implements Timed {
       case PUMPING: {
         const client = this.clientDeadline();
         const server = this.serverDeadline();
-        // HAProxy looks at the client's side first.
-        if (client <= now) return this.end("cD");
-        if (server <= now) return this.end("sD");
-        return this.watch(now);
+        // HAProxy looks at the client's side first. A side that is over time counts as ended: the other one gets a FIN, and its own time.
+        if (client <= now) {
+          if (this.upEnd) return this.end("cD");
+          this.flags = "cD";
+          this.clientEnded();
+        } else if (server <= now) {
+          if (this.downEnd) return this.end("sD");
+          this.flags = "sD";
+          this.serverEnded();
+        } else this.watch(now);
+        return;
       }
     }
   }

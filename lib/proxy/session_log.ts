@@ -57,7 +57,7 @@ function alias(s: Session, name: string): string {
     case "s":
       return s.target?.name ?? "<NOSRV>";
     case "Tw":
-      return String(s.waitedMs);
+      return String(s.waitedMs < 0 && s.flags.endsWith("Q") ? total : s.waitedMs);
     case "Tc":
       return String(s.connectedMs);
     case "Tt":
@@ -80,9 +80,10 @@ function alias(s: Session, name: string): string {
     case "fc":
       return String(s.front.active);
     case "bc":
-      return String((s.back?.active ?? 0) - (s.back === null || s.holdsSlot ? 0 : 1));
+      // Its own place is given back before the line is written.
+      return String((s.back?.active ?? 1) - 1);
     case "sc":
-      return String((s.target?.active ?? 0) - (s.target?.sessions.has(s) === true && !s.holdsSlot ? 1 : 0));
+      return String((s.target?.active ?? 0) - (s.target?.sessions.has(s) === true ? 1 : 0));
     case "rc":
       return `${s.redispatched ? "+" : ""}${s.retried}`;
     case "sq":

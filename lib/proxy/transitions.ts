@@ -31,12 +31,12 @@ export function wentDown(engine: Engine, server: Server, reason: string): void {
   const moved = server.queue.splice(0);
   server.queued = 0;
   const text = downLine(server.path, server.config.backup, reason, counts(back, server, moved.length));
-  if (server.config.shutdownOnDown) shutSessions(server, "D");
   say(engine, back, 1, text);
   if (back.activeServers + back.backupServers === 0) {
     back.downs++;
     say(engine, back, 0, noServerLine(back.name, false), noServerLine(back.name, true));
   }
+  if (server.config.shutdownOnDown) shutSessions(server, "D");
   for (const s of moved) s.dispatch(server);
   if (back.candidates().length === 0 && !back.byAuthority) for (const s of back.queue.splice(0)) s.dispatch(server);
 }
@@ -46,9 +46,9 @@ export function wentUp(engine: Engine, server: Server, reason: string): void {
   const back = server.backend;
   server.changedMs = Date.now();
   const text = upLine(server.path, server.config.backup, reason, counts(back, server, 0));
+  say(engine, back, 5, text);
   if (server.config.shutdownBackupOnUp && !server.config.backup && server.weight > 0)
     for (const b of back.servers) if (b.config.backup) shutSessions(b, "U");
-  say(engine, back, 5, text);
   drainQueues(server);
 }
 

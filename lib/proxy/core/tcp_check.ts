@@ -182,7 +182,7 @@ export class TcpCheck {
       text = `TCPCHK ${why === "unwanted" ? "matched unwanted content" : "did not match content"} (regex) at step ${step}`;
     else text = `TCPCHK ${why === "unwanted" ? "matched unwanted content" : "did not match content"} ${what} at step ${step}`;
     const comment = this.commentFor(rule);
-    if (comment !== "") text += ` comment: '${comment}'`;
+    if (comment !== "") text += ` comment: ${comment}`;
     return this.done(rule.errorStatus, text, nowMs);
   }
 }

@@ -163,7 +163,7 @@ test("min-recv, negation, comments, statuses of one's own", () => {
   expect(one("tcp-check expect binary 0d0a", true, "x\r\n")).toBe("L7OK (tcp-check)");
   expect(one("tcp-check expect rbinary 0D0A$", true, "x\r\n")).toBe("L7OK (tcp-check)");
   expect(one("tcp-check expect error-status L7STS comment why min-recv 0 string b", true, "a")).toBe(
-    "L7STS TCPCHK did not match content 'b' at step 2 comment: 'why'",
+    "L7STS TCPCHK did not match content 'b' at step 2 comment: why",
   );
   expect(one("tcp-check expect ok-status L4OK string a", true, "a")).toBe("L4OK (tcp-check)");
 });

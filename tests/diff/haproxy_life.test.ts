@@ -1,0 +1,288 @@
+/**
+ * The same clients and servers in front of and behind the real haproxy 2.6 and ours (strict-haproxy on): the log lines are the same but for
+ * times and ports. Each scenario is one kind of ending: termination flags, retries, queues, state lines of servers.
+ */
+import { afterAll, expect, test } from "bun:test";
+import type { Socket } from "node:net";
+import { freePort, hasHaproxy, until, type Program } from "../support/programs.ts";
+import { Peer, startProxy, Target } from "../support/proxy.ts";
+
+const echo = (s: Socket): void => {
+  s.on("data", (d) => s.write(d));
+  s.on("end", () => s.end());
+};
+const GLOBAL = (kind: "haproxy" | "redisha"): string =>
+  `global\n log stdout format raw local0\n${kind === "redisha" ? " strict-haproxy on\n" : " nbthread 1\n"}`;
+const DEFAULTS = `defaults
+ mode tcp
+ log global
+ option tcplog
+ timeout connect 500ms
+ timeout client 10s
+ timeout server 10s
+`;
+
+/** Times become N (or -1), ports P; what is left must be equal. */
+function plain(output: string, ports: number[]): string[] {
+  return output
+    .split("\n")
+    .filter((l) => l !== "" && !l.startsWith("[") && !l.startsWith("   |"))
+    .map((l) =>
+      l
+        .replace(/^127\.0\.0\.1:\d+ \[[^\]]*\]/, "C [T]")
+        .replace(/ (-1|\d+)\/(-1|\d+)\/\d+ /, (_all, w: string, c: string) => ` ${w === "-1" ? w : "N"}/${c === "-1" ? c : "N"}/N `)
+        .replace(/check duration: \d+ms/, "check duration: Nms"),
+    )
+    .map((l) => ports.reduce((t, p, i) => t.replaceAll(`:${p}`, `:P${i}`), l));
+}
+
+interface Scenario {
+  name: string;
+  /** Sections behind defaults; {port} is the proxy's, {a} and {b} the servers'. */
+  config: string;
+  a?: (s: Socket) => void;
+  run(t: { proxy: Program; a: Target | null; lines: (count: number) => Promise<void> }): Promise<void>;
+}
+
+const LISTEN = "listen l\n bind 127.0.0.1:{port}\n";
+
+const scenarios: Scenario[] = [
+  {
+    name: "client and server close in turn",
+    config: `${LISTEN} server a 127.0.0.1:{a}\n`,
+    a: echo,
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      c.send("hello");
+      await c.has("hello");
+      c.socket.end();
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "half-closed client still gets its answer",
+    config: `${LISTEN} server a 127.0.0.1:{a}\n`,
+    a: (s) => {
+      s.resume();
+      s.on("end", () => s.end("late"));
+    },
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      c.send("x");
+      c.socket.end();
+      await c.has("late");
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "server closes first",
+    config: `${LISTEN} server a 127.0.0.1:{a}\n`,
+    a: (s) => {
+      s.end("bye");
+    },
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      await c.has("bye");
+      await c.isOver();
+      c.socket.end();
+      await lines(1);
+    },
+  },
+  {
+    name: "server resets",
+    config: `${LISTEN} server a 127.0.0.1:{a}\n`,
+    a: (s) => void s.once("data", () => s.resetAndDestroy()),
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      c.send("x");
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "client resets",
+    config: `${LISTEN} server a 127.0.0.1:{a}\n`,
+    a: echo,
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      c.send("x");
+      await c.has("x");
+      c.socket.resetAndDestroy();
+      await lines(1);
+    },
+  },
+  {
+    name: "idle client and server, equal time-outs",
+    config: `${LISTEN} timeout client 200ms\n timeout server 200ms\n server a 127.0.0.1:{a}\n`,
+    a: echo,
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "the server's time-out is shorter",
+    config: `${LISTEN} timeout client 5s\n timeout server 200ms\n server a 127.0.0.1:{a}\n`,
+    a: echo,
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      c.send("x");
+      await c.has("x");
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "timeout tunnel takes the place of both",
+    config: `${LISTEN} timeout client 100ms\n timeout server 100ms\n timeout tunnel 400ms\n server a 127.0.0.1:{a}\n`,
+    a: echo,
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      await Bun.sleep(250);
+      c.send("x");
+      await c.has("x");
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "refused, with retries",
+    config: `${LISTEN} retries 1\n server a 127.0.0.1:{dead}\n`,
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      c.send("x");
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "refused, redispatched to another server",
+    config: `${LISTEN} retries 1\n option redispatch\n server dead 127.0.0.1:{dead}\n server a 127.0.0.1:{a}\n`,
+    a: echo,
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      c.send("x");
+      await c.has("x");
+      c.socket.end();
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "no server at all",
+    config: `${LISTEN} server a 127.0.0.1:{dead} disabled\n`,
+    async run({ proxy, lines }) {
+      const c = await Peer.to(proxy.port);
+      await c.isOver();
+      await lines(1);
+    },
+  },
+  {
+    name: "queued until the time-out, then one that gets the slot",
+    config: `${LISTEN} timeout queue 300ms\n server a 127.0.0.1:{a} maxconn 1\n`,
+    a: echo,
+    async run({ proxy, lines }) {
+      const first = await Peer.to(proxy.port);
+      first.send("1");
+      await first.has("1");
+      const second = await Peer.to(proxy.port);
+      await second.isOver();
+      await lines(1);
+      const third = await Peer.to(proxy.port);
+      third.send("3");
+      await Bun.sleep(50);
+      first.socket.end();
+      await third.has("3");
+      third.socket.end();
+      await third.isOver();
+      await lines(3);
+    },
+  },
+  {
+    name: "a client that leaves the queue",
+    config: `${LISTEN} timeout queue 5s\n server a 127.0.0.1:{a} maxconn 1\n`,
+    a: echo,
+    async run({ proxy, lines }) {
+      const first = await Peer.to(proxy.port);
+      first.send("1");
+      await first.has("1");
+      const second = await Peer.to(proxy.port);
+      await Bun.sleep(50);
+      second.socket.end();
+      await lines(1);
+      first.socket.end();
+      await lines(2);
+    },
+  },
+  {
+    name: "a checked server dies and comes back; sessions are shut when it is marked down",
+    config: `frontend f\n bind 127.0.0.1:{port}\n default_backend b\nbackend b\n server a 127.0.0.1:{a} check inter 100ms rise 2 fall 2 on-marked-down shutdown-sessions\n`,
+    a: echo,
+    async run({ proxy, a, lines }) {
+      const c = await Peer.to(proxy.port);
+      c.send("x");
+      await c.has("x");
+      await Bun.sleep(300);
+      await new Promise<void>((resolve) => {
+        a!.server.close(() => resolve());
+        // only the listener goes: the session stays, and is shut by the proxy
+        for (const p of a!.peers) p.unref();
+        resolve();
+      });
+      await c.isOver();
+      await lines(3);
+      await using again = await Target.start(echo, a!.port);
+      expect(again.port).toBe(a!.port);
+      await lines(4);
+    },
+  },
+  {
+    name: "log-health-checks, a tcp-check that stops matching",
+    config: `frontend f\n bind 127.0.0.1:{port}\n default_backend b\nbackend b\n option log-health-checks\n option tcp-check\n tcp-check send ask\n tcp-check expect min-recv 3 string yes comment the\\ word\n server a 127.0.0.1:{a} check inter 100ms fall 2\n server s 127.0.0.1:{a} check inter 100ms backup\n`,
+    a: (s) => {
+      s.on("data", () => s.write(word));
+    },
+    async run({ lines }) {
+      word = "yes";
+      await lines(2);
+      word = "nope";
+      await lines(6);
+    },
+  },
+];
+let word = "yes";
+
+const running: Program[] = [];
+afterAll(async () => {
+  for (const p of running) await p.stop();
+});
+
+for (const s of scenarios) {
+  test.skipIf(!hasHaproxy)(
+    s.name,
+    async () => {
+      const seen: string[][] = [];
+      for (const kind of ["haproxy", "redisha"] as const) {
+        const a = s.a === undefined ? null : await Target.start(s.a);
+        const dead = freePort();
+        const config = `${GLOBAL(kind)}${DEFAULTS}${s.config}`.replaceAll("{a}", String(a?.port)).replaceAll("{dead}", String(dead));
+        word = "yes";
+        const proxy = await startProxy(kind, config);
+        running.push(proxy);
+        const all = (): string[] => plain(proxy.output, [a?.port ?? 0, dead]);
+        const lines = async (count: number): Promise<void> => {
+          await until(`${count} lines of ${kind}, has\n${proxy.output}`, () => all().length >= count);
+        };
+        await s.run({ proxy, a, lines });
+        await proxy.stop("SIGTERM");
+        await a?.stop().catch(() => {});
+        seen.push(all());
+      }
+      expect(seen[1]).toEqual(seen[0]!);
+    },
+    30_000,
+  );
+}
