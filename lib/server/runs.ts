@@ -1,12 +1,16 @@
 /** Every command function of the server mode, by row name, and their binding to the table. Cold, once at start. */
 import { bindRows, type Runs } from "../clients/bind.ts";
+import { bitfieldRuns } from "../commands/bitfield.ts";
+import { bitmapRuns } from "../commands/bitmap.ts";
 import { commandRuns, helpReply } from "../commands/command_info.ts";
 import { genericRuns } from "../commands/generic.ts";
 import { hashRuns } from "../commands/hash.ts";
+import { lcsRuns } from "../commands/lcs.ts";
 import { listRuns } from "../commands/list.ts";
 import { listWaitRuns } from "../commands/list_wait.ts";
 import { memoryRuns } from "../commands/memory.ts";
 import { setRuns } from "../commands/set.ts";
+import { sortRuns } from "../commands/sort.ts";
 import { stringRuns } from "../commands/string.ts";
 import { zsetRuns } from "../commands/zset.ts";
 import { zsetAlgebraRuns } from "../commands/zset_algebra.ts";
@@ -24,6 +28,9 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
   const runs: Record<string, Runs[string]> = {
     ...server.service.commands(),
     ...stringRuns,
+    ...lcsRuns,
+    ...bitmapRuns,
+    ...bitfieldRuns,
     ...hashRuns,
     ...setRuns,
     ...listRuns,
@@ -33,6 +40,7 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...zsetAlgebraRuns,
     ...zsetPopRuns(server.service.blocking),
     ...genericRuns(server.databases),
+    ...sortRuns((c) => !c.client.user?.restricted),
     ...memoryRuns,
     ...serverRuns(server),
     ...infoRuns(server),
