@@ -21,7 +21,7 @@ switch (invocation.mode) {
     process.exit(await (await import("./lib/proxy/main.ts")).runProxy(invocation.args));
     break;
   case "stack":
-    process.exit(await (await import("./lib/stack/main.ts")).runStack(invocation.args, process.execPath));
+    process.exit(await (await import("./lib/stack/main.ts")).runStack(invocation.args));
     break;
   case "server":
     await (await import("./lib/server/main.ts")).runServer(invocation);
