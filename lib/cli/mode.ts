@@ -48,6 +48,9 @@ export function selectMode(argv0: string, args: readonly string[]): Invocation {
       return { mode: "version", guise: "haproxy", argv0, args: args.slice(1) };
     return { mode: own, guise, argv0, args: args.slice(1) };
   }
+  // Our own order, the file behind the word; Redis' reader wants it first. Under the originals' names it stays what it is there, an error.
+  if (guise === "redisha" && first === "--sentinel" && args[1] !== undefined && !args[1].startsWith("-"))
+    return { mode: "sentinel", guise, argv0, args: [args[1], "--sentinel", ...args.slice(2)] };
   const sentinel = /(redis|valkey)-sentinel/.test(name) || args.includes("--sentinel");
   return { mode: sentinel ? "sentinel" : "server", guise, argv0, args };
 }

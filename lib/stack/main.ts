@@ -169,7 +169,7 @@ function help(stack: Stack, keys: boolean): string[] {
   const port = stack.of("proxy")[0]!.part.port;
   return [
     "",
-    `  redis-cli -p ${port}   any client, through the proxy: it leads to the master, whoever that is`,
+    `  ${`redis-cli -p ${port}`.padEnd(18)}  any client, through the proxy: it leads to the master, whoever that is`,
     "  kill -9 PID         try it: kill any part and watch",
     ...(keys ? ["  r                   starts again what is down"] : []),
     "  Ctrl-C              stops all",
@@ -191,7 +191,8 @@ async function show(stack: Stack, terminal: boolean): Promise<void> {
   let before = "";
   if (!terminal) for (const line of drawStack(stack.states)) console.log(line);
   while (!stack.stopping) {
-    const news = changes.since(stack.states).map((l) => `${timeOfDay()} ${l}`);
+    const time = timeOfDay();
+    const news = changes.since(stack.states).map((l) => `${time} ${l}`);
     if (terminal) {
       const columns = process.stdout.columns ?? 80;
       history.push(...news);

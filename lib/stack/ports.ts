@@ -27,7 +27,10 @@ export function portProblems(parts: readonly Part[], dir: string, basePort: numb
   for (const p of taken) {
     const h = holders.get(p.port);
     if (h !== undefined) (own(h) ? left : others).push(h.pid);
-    const who = h === undefined ? "another process (of another user, perhaps)" : `pid ${h.pid}: ${h.command}`;
+    const who =
+      h === undefined
+        ? "another process, of another user perhaps, or by an outgoing connection for the moment"
+        : `pid ${h.pid}: ${h.command}`;
     lines.push(`port ${p.port}, for ${p.name}, is taken by ${who}`);
   }
   if (left.length > 0)

@@ -7,7 +7,8 @@ import { ownHelp } from "../../lib/cli/help.ts";
 test.each([
   ["redisha", [], "server", "redisha", []],
   ["./redisha", ["/etc/redis.conf", "--port", "1"], "server", "redisha", ["/etc/redis.conf", "--port", "1"]],
-  ["redisha", ["--sentinel", "s.conf"], "sentinel", "redisha", ["--sentinel", "s.conf"]],
+  ["redisha", ["--sentinel", "s.conf", "--port", "1"], "sentinel", "redisha", ["s.conf", "--sentinel", "--port", "1"]],
+  ["redis-server", ["--sentinel", "s.conf"], "sentinel", "redis-server", ["--sentinel", "s.conf"]],
   ["redisha", ["s.conf", "--sentinel", "--pidfile", "p"], "sentinel", "redisha", ["s.conf", "--sentinel", "--pidfile", "p"]],
   ["/usr/bin/redis-server", ["s.conf", "--sentinel"], "sentinel", "redis-server", ["s.conf", "--sentinel"]],
   ["/usr/bin/redis-sentinel", ["s.conf"], "sentinel", "redis-server", ["s.conf"]],
