@@ -26,6 +26,9 @@ switch (invocation.mode) {
   case "server":
     await (await import("./lib/server/main.ts")).runServer(invocation);
     break;
+  case "save-helper":
+    (await import("./lib/server/persistence/save_helper.ts")).runSaveHelper(invocation.args);
+    break;
   default:
     console.error(`redisha: --${invocation.mode} is not part of this build`);
     process.exitCode = 2;

@@ -8,7 +8,7 @@
  *     else                                               server
  */
 
-export type Mode = "server" | "sentinel" | "proxy" | "stack" | "cli" | "status" | "check" | "doctor" | "help" | "version";
+export type Mode = "server" | "sentinel" | "proxy" | "stack" | "cli" | "status" | "check" | "doctor" | "help" | "version" | "save-helper";
 
 /** The program whose manners are asked for: texts of --help and --version, exit codes. */
 export type Guise = "redisha" | "redis-server" | "haproxy";
@@ -29,6 +29,7 @@ const OWN_MODES: Readonly<Record<string, Mode>> = {
   "--status": "status",
   "--check": "check",
   "--doctor": "doctor",
+  "--save-helper": "save-helper",
 };
 
 /** `argv0` and `args` as the process got them. Redis server.c: checkForSentinelMode. */

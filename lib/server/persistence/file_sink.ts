@@ -1,11 +1,14 @@
 /**
  * A snapshot's bytes into a file: a temporary one, synced and renamed when it is complete, so that a cut save leaves the old file. Cold.
- * Writing and syncing happen off the main loop; what waits is bounded by FULL_BYTES. Redis rdb.c: rdbSave.
+ * Writing happens off the main loop, syncing in a helper process (save_helper.ts; here, too, where none can be had); what waits is bounded by
+ * FULL_BYTES. Redis rdb.c: rdbSave.
  */
-import { close, closeSync, fsync, fsyncSync, openSync, renameSync, unlink, unlinkSync, write, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import { close, closeSync, fsync, fsyncSync, openSync, unlink, write, writeSync } from "node:fs";
+import { resolve } from "node:path";
 import { strerror } from "../../bytes/errno.ts";
+import { moveIntoPlace, removeQuietly } from "./move_into_place.ts";
 import { giveChunk, type ChunkSink } from "./rdb_writer.ts";
+import { SaveHelper } from "./save_helper.ts";
 import type { Sink } from "./snapshot_job.ts";
 
 /** Bytes that wait for the disk before the walk has to wait. */
@@ -29,26 +32,49 @@ export function openFailure(path: string, error: unknown): string {
 
 export class FileSink implements Sink {
   private readonly options: FileSinkOptions;
+  /** The working directory may change meanwhile. */
+  private readonly temporary: string;
+  private readonly target: string;
   private readonly fd: number;
   private readonly queue: Buffer[];
   private waiting: number;
   private position: number;
+  /** A write or sync of ours is under way: the descriptor must stay. */
   private busy: boolean;
+  private finishing: boolean;
+  /** Nothing more is to be written; `released`: nor is the descriptor open. */
   private closed: boolean;
+  private released: boolean;
   private done: ((error: string | null) => void) | null;
   private error: string | null;
+  private helper: SaveHelper | null;
 
   /** Opens the temporary file; throws the system's error. */
   constructor(options: FileSinkOptions) {
     this.options = options;
+    this.temporary = resolve(options.temporary);
+    this.target = resolve(options.target);
     this.fd = openSync(options.temporary, "w", 0o644);
     this.queue = [];
     this.waiting = 0;
     this.position = 0;
     this.busy = false;
+    this.finishing = false;
     this.closed = false;
+    this.released = false;
     this.done = null;
     this.error = null;
+    this.helper = null;
+    try {
+      this.helper = new SaveHelper(this.temporary, this.target, (reason, signal) => this.helperEnded(reason, signal));
+    } catch (error) {
+      options.log(`Saving without a helper process: ${strerror(error)}`);
+    }
+  }
+
+  /** The process that shows that a save runs: the helper, else the server itself. */
+  get pid(): number {
+    return this.helper?.pid ?? process.pid;
   }
 
   full(): boolean {
@@ -63,7 +89,7 @@ export class FileSink implements Sink {
   }
 
   private pump(): void {
-    if (this.busy || this.closed) return;
+    if (this.busy || this.closed || this.finishing) return;
     const chunk = this.queue[0];
     if (chunk === undefined) {
       if (this.done !== null) this.finish();
@@ -75,7 +101,7 @@ export class FileSink implements Sink {
 
   private writeFrom(chunk: Buffer, from: number): void {
     write(this.fd, chunk, from, chunk.length - from, this.position, (error, written) => {
-      if (this.closed) return this.closeNow();
+      if (this.closed) return this.release(true);
       if (error) return this.fail("write", error);
       this.position += written;
       if (from + written < chunk.length) return this.writeFrom(chunk, from + written);
@@ -89,80 +115,68 @@ export class FileSink implements Sink {
     });
   }
 
-  private fail(operation: string, error: unknown): void {
-    this.error = `Write error while saving DB to the disk(${operation}): ${strerror(error)}`;
-    this.options.log(this.error);
-    this.queue.length = 0;
-    this.waiting = 0;
-    this.closed = true;
-    this.closeNow();
-    if (this.done !== null) this.done(this.error);
-    else this.options.failed(this.error);
-  }
-
   end(done: (error: string | null) => void): void {
     if (this.error !== null) return done(this.error);
     this.done = done;
     this.pump();
   }
 
+  /** Everything is written. */
   private finish(): void {
+    this.finishing = true;
+    if (this.helper !== null) return this.helper.commit();
     this.busy = true;
     fsync(this.fd, (error) => {
-      if (this.closed) return this.closeNow();
+      if (this.closed) return this.release(true);
       if (error) return this.fail("fsync", error);
       this.closed = true;
-      close(this.fd, () => {
-        const reason = moveIntoPlace(this.options.temporary, this.options.target, this.options.log);
-        this.done!(reason);
-      });
+      this.release(false);
+      this.done!(moveIntoPlace(this.temporary, this.target, this.options.log));
     });
+  }
+
+  /** Asked to, it has made the file last, or says why not; else somebody killed it. */
+  private helperEnded(reason: string, signal: NodeJS.Signals | null): void {
+    if (this.closed) return;
+    this.helper = null;
+    if (reason !== "" || !this.finishing) {
+      if (signal === null) this.options.log(reason);
+      return this.giveUp(signal ?? reason);
+    }
+    this.closed = true;
+    this.release(false);
+    this.done!(null);
+  }
+
+  private fail(operation: string, error: unknown): void {
+    const reason = `Write error while saving DB to the disk(${operation}): ${strerror(error)}`;
+    this.options.log(reason);
+    this.busy = false;
+    this.giveUp(reason);
+  }
+
+  private giveUp(reason: string): void {
+    this.error = reason;
+    this.abort();
+    if (this.done !== null) this.done(reason);
+    else this.options.failed(reason);
   }
 
   abort(): void {
     if (this.closed) return;
     this.closed = true;
+    this.helper?.drop();
     this.queue.length = 0;
-    if (!this.busy) this.closeNow();
+    this.waiting = 0;
+    if (!this.busy) this.release(true);
   }
 
-  /** Closes and removes the temporary file, when no write is under way. */
-  private closeNow(): void {
-    this.busy = false;
-    close(this.fd, () => unlink(this.options.temporary, () => undefined));
-  }
-}
-
-/** Renames and makes the rename last; the reason why not, or null. */
-function moveIntoPlace(temporary: string, target: string, log: (text: string) => void): string | null {
-  try {
-    renameSync(temporary, target);
-  } catch (error) {
-    const text = `Error moving temp DB file ${temporary} on the final destination ${target} (in server root dir ${process.cwd()}): ${strerror(error)}`;
-    log(text);
-    removeQuietly(temporary);
-    return text;
-  }
-  try {
-    const dir = openSync(dirname(target) || ".", "r");
-    try {
-      fsyncSync(dir);
-    } finally {
-      closeSync(dir);
-    }
-  } catch (error) {
-    const text = `Failed to fsync directory while saving DB: ${strerror(error)}`;
-    log(text);
-    return text;
-  }
-  return null;
-}
-
-function removeQuietly(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // it is not there
+  /** Closes the file; `remove`: it is of no use. */
+  private release(remove: boolean): void {
+    if (this.released) return;
+    this.released = true;
+    close(this.fd, () => undefined);
+    if (remove) unlink(this.temporary, () => undefined);
   }
 }
 

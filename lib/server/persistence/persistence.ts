@@ -7,7 +7,7 @@
  *
  * Leaves out the encoding (snapshot.ts, rdb_load.ts) and the commands' words (commands.ts, dump.ts).
  */
-import { unlinkSync } from "node:fs";
+import { constants } from "node:os";
 import { GATE_MISCONF } from "../../clients/command.ts";
 import { strerror } from "../../bytes/errno.ts";
 import { ERR } from "../../resp/errors.ts";
@@ -17,6 +17,7 @@ import { REDIS_VERSION } from "../../config/version.ts";
 import type { Server, ShutdownWish } from "../server.ts";
 import { FileSink, SyncFileSink, openFailure } from "./file_sink.ts";
 import { FileFeeder, openRdb } from "./file_source.ts";
+import { removeQuietly } from "./move_into_place.ts";
 import { Loading, type LoadEnd } from "./loading.ts";
 import type { LoadOptions, LoadedInfo } from "./rdb_load.ts";
 import { RdbSource } from "./rdb_source.ts";
@@ -27,8 +28,8 @@ import { SnapshotJob, type Sink } from "./snapshot_job.ts";
 const RETRY_SECONDS = 5;
 /** Of a save that does not give way, between two looks whether the disk still takes it. */
 const SYNC_STEP_MS = 100;
-/** Whoever breaks a save off on purpose: no failure (Redis: SIGUSR1). */
-export const KILLED = "killed";
+/** Whoever breaks a save off on purpose: no failure. Redis sends its child this signal. */
+export const KILLED = "SIGUSR1";
 
 /** What a snapshot says about the replication stream it belongs to. */
 export interface ReplInfo {
@@ -76,6 +77,7 @@ export class Persistence {
   private lastTookS: number;
   private saves: number;
   private dirtyBefore: number;
+  private lastEarlyBytes: number;
 
   constructor(server: Server) {
     this.server = server;
@@ -95,6 +97,7 @@ export class Persistence {
     this.lastTookS = -1;
     this.saves = 0;
     this.dirtyBefore = 0;
+    this.lastEarlyBytes = 0;
     this.join();
   }
 
@@ -167,6 +170,7 @@ export class Persistence {
         delayUs: () => server.config.number("rdb-key-save-delay"),
         workDone: () => server.dispatcher.totalCommands,
         done: (error) => {
+          this.lastEarlyBytes = job.snapshot.savedEarlyBytes;
           this.job = null;
           done(error);
         },
@@ -195,20 +199,24 @@ export class Persistence {
     this.lastTryS = seconds();
     this.temporary = `temp-${process.pid}.${++this.temporaries}.rdb`;
     const temporary = this.temporary;
-    log.notice(`Background saving started by pid ${process.pid}`);
+    let pid = 0;
     try {
       const job: SnapshotJob = this.startSnapshot(
-        () =>
-          new FileSink({
+        () => {
+          const sink = new FileSink({
             temporary,
             target: path,
             drained: () => job.wake(),
             failed: (reason) => job.abort(reason),
             log: (text) => log.warning(text),
-          }),
+          });
+          pid = sink.pid;
+          return sink;
+        },
         (error) => this.backgroundDone(job.startMs, error),
       )!;
       this.jobIsFile = true;
+      log.notice(`Background saving started by pid ${pid}`);
     } catch (error) {
       log.warning(openFailure(temporary, error));
       this.backgroundDone(clock.nowMs, "open");
@@ -227,8 +235,9 @@ export class Persistence {
       propagation.dirty = Math.max(0, propagation.dirty - this.dirtyBefore);
       this.lastSaveS = seconds();
       this.saveOk = true;
-    } else if (error === KILLED) {
-      log.warning("Background saving terminated by signal 10");
+    } else if (error in constants.signals) {
+      log.warning(`Background saving terminated by signal ${constants.signals[error as NodeJS.Signals]}`);
+      if (error !== KILLED) this.saveOk = false;
     } else {
       log.warning("Background saving error");
       this.saveOk = false;
@@ -413,11 +422,13 @@ export class Persistence {
     const snapshot = job?.snapshot ?? null;
     const done = snapshot?.processed ?? 0;
     const total = snapshot?.total ?? 0;
+    const early = snapshot?.savedEarlyBytes ?? 0;
     return [
       ["loading", server.loading ? 1 : 0],
       ["async_loading", 0],
-      ["current_cow_peak", 0],
-      ["current_cow_size", 0],
+      // There is no fork: what was written ahead of its turn is what it would have cost.
+      ["current_cow_peak", early],
+      ["current_cow_size", early],
       ["current_cow_size_age", 0],
       ["current_fork_perc", total === 0 ? "0.00" : ((done / total) * 100).toFixed(2)],
       ["current_save_keys_processed", done],
@@ -429,7 +440,7 @@ export class Persistence {
       ["rdb_last_bgsave_time_sec", this.lastTookS],
       ["rdb_current_bgsave_time_sec", job === null ? -1 : Math.floor((clock.nowMs - job.startMs) / 1000)],
       ["rdb_saves", this.saves],
-      ["rdb_last_cow_size", 0],
+      ["rdb_last_cow_size", this.lastEarlyBytes],
       ["rdb_last_load_keys_expired", (loading?.loader.info ?? this.lastLoaded)?.expired ?? 0],
       ["rdb_last_load_keys_loaded", (loading?.loader.info ?? this.lastLoaded)?.keys ?? 0],
       ["aof_enabled", config.bool("appendonly") ? 1 : 0],
@@ -471,12 +482,4 @@ function loadingLines(loading: Loading): [string, string | number][] {
     ["loading_loaded_perc", percent.toFixed(2)],
     ["loading_eta_seconds", elapsed === 0 ? 1 : Math.floor((elapsed * left) / (read + 1))],
   ];
-}
-
-function removeQuietly(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // it is not there
-  }
 }

@@ -10,7 +10,7 @@ import type { Dict } from "../../store/dict.ts";
 import { RefList } from "../../store/dict.ts";
 import { idleSeconds, isLfuPolicy, lfuOf } from "../../store/access.ts";
 import { UNIT_MASK, m32, m8 } from "../../store/arena.ts";
-import { KEY_HEADER, expireOf, keyLength, keyStart } from "../../store/entry.ts";
+import { KEY_HEADER, expireOf, keyLength, keyStart, valueLength } from "../../store/entry.ts";
 import type { Keyspace } from "../../store/keyspace.ts";
 import { beginSnapshot, endSnapshot, isDue, markDone, walkDatabase, walkStep } from "../../store/snapshot.ts";
 import { readClock } from "../../time/clock.ts";
@@ -52,6 +52,8 @@ export class Snapshot {
   /** Keys there were at the cut. */
   readonly total: number;
   readonly writer: RdbWriter;
+  /** Bytes of keys and values that were written ahead of their turn, because they were about to change: what fork would have copied. */
+  savedEarlyBytes: number;
   private readonly options: SnapshotOptions;
   private readonly sizes: readonly (readonly [number, number])[];
   private readonly sized: boolean[];
@@ -74,6 +76,7 @@ export class Snapshot {
     this.sizes = options.databases.map((ks) => [ks.main.count, ks.volatile.count] as const);
     this.sized = options.databases.map(() => false);
     this.writer = new RdbWriter(sink, options.compress, options.checksum);
+    this.savedEarlyBytes = 0;
     this.selected = -1;
     this.list = new RefList(64);
     this.index = 0;
@@ -145,6 +148,7 @@ export class Snapshot {
 
   /** The store's hook: the entry is about to change. */
   private changing(db: number, ref: number): void {
+    this.savedEarlyBytes += keyLength(ref, KEY_HEADER) + valueLength(ref);
     // The walk may hold it in its hand.
     for (let i = this.index; i < this.list.count; i++) if (this.list.refs[i] === ref) this.list.refs[i] = 0;
     if (this.big !== null) {
