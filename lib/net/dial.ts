@@ -1,4 +1,6 @@
 /** Outgoing connections: TCP, unix, TLS, with a deadline. The Conn exists at once; open or failed follows. */
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import type { TLSOptions } from "bun";
 import { Conn, callbacks, type ConnHandler } from "./conn.ts";
 
@@ -15,6 +17,12 @@ export interface DialOptions<T> {
   handler: ConnHandler<T>;
   /** No connection came about: refused, unreachable, timed out (code ETIMEDOUT), aborted by conn.terminate(). Called at most once, never after open. */
   failed(conn: Conn<T>, error: Error): void;
+}
+
+/** The first address of a name as the system's resolver has it, IPv4 ones first. Rejects with the resolver's error. */
+export async function addressOf(hostname: string): Promise<string> {
+  const found = await lookup(hostname, { all: true });
+  return (found.find((a) => a.family === 4) ?? found[0]).address;
 }
 
 /** Starts connecting. `cancel` gives up silently while connecting and is a no-op afterwards. */
@@ -51,15 +59,19 @@ export function dial<T>(options: DialOptions<T>): { conn: Conn<T>; cancel(): voi
   const common: any = { socket, data: conn, allowHalfOpen: true };
   if (options.tls) common.tls = options.tls;
   if (options.localAddress) common.localAddress = options.localAddress;
-  try {
-    const promise =
-      options.path !== undefined
-        ? Bun.connect({ unix: options.path, ...common })
-        : Bun.connect({ hostname: options.hostname, port: options.port, ...common });
-    promise.catch(fail);
-  } catch (error) {
-    queueMicrotask(() => fail(error as Error));
-  }
+  const connect = (target: { unix: string } | { hostname: string; port: number }): void => {
+    if (settled) return;
+    try {
+      Bun.connect({ ...target, ...common }).catch(fail);
+    } catch (error) {
+      queueMicrotask(() => fail(error as Error));
+    }
+  };
+  const { hostname = "127.0.0.1", port = 0 } = options;
+  if (options.path !== undefined) connect({ unix: options.path });
+  else if (isIP(hostname) !== 0) connect({ hostname, port });
+  // Bun would try ::1 for localhost whatever the hosts file says; the originals take the system's answer, IPv4 before IPv6.
+  else addressOf(hostname).then((address) => connect({ hostname: address, port }), fail);
   return {
     conn,
     cancel() {
