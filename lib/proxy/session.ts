@@ -538,11 +538,11 @@ export class Session implements Timed {
         // HAProxy looks at the client's side first. A side that is over time counts as ended: the other one gets a FIN, and its own time.
         if (client <= now) {
           if (this.upEnd) return this.end("cD");
-          this.flags = "cD";
+          if (this.flags === "--") this.flags = "cD";
           this.clientEnded();
         } else if (server <= now) {
           if (this.downEnd) return this.end("sD");
-          this.flags = "sD";
+          if (this.flags === "--") this.flags = "sD";
           this.serverEnded();
         } else this.watch(now);
         return;
