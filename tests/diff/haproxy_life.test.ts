@@ -274,8 +274,8 @@ for (const s of scenarios) {
         running.push(proxy);
         const all = (): string[] => plain(proxy.output, [a?.port ?? 0, dead]);
         let wanted = 0;
-      const lines = async (count: number): Promise<void> => {
-        wanted = Math.max(wanted, count);
+        const lines = async (count: number): Promise<void> => {
+          wanted = Math.max(wanted, count);
           await until(`${count} lines of ${kind}, has\n${proxy.output}`, () => all().length >= count);
         };
         await s.run({ proxy, a, lines });
