@@ -49,6 +49,7 @@ import {
   type CommandFacts,
   type Run,
 } from "./command.ts";
+import { LoopStats } from "./loop_stats.ts";
 
 /** What a mode tells dispatch. */
 export interface Host {
@@ -107,6 +108,8 @@ export class Dispatcher {
   /** EXEC of a client that is to be told why it may not: multi.ts ends the transaction. */
   execAborted: ((call: Call) => void) | null;
   totalCommands: number;
+  /** What the event loop's turns cost. */
+  readonly loop: LoopStats;
   private readonly calls: Call[];
   private nextClientId: number;
 
@@ -123,6 +126,7 @@ export class Dispatcher {
     this.ownPushes = null;
     this.execAborted = null;
     this.totalCommands = 0;
+    this.loop = new LoopStats();
     this.calls = [];
     this.nextClientId = 1;
   }
@@ -383,6 +387,7 @@ export class Dispatcher {
     if (call.dirty !== 0 || call.instead !== null) this.host.changed(call);
     if (o.tracking !== null) o.tracking(call);
     if (depth === 0) {
+      this.loop.commandMicros += micros;
       if (this.ownPushes !== null) this.appendOwnPushes(call.client);
       this.current = null;
     }
@@ -457,6 +462,7 @@ export class Dispatcher {
       const client = pending[i];
       client.flags &= ~FLAG_PENDING_OUTPUT;
       const conn = client.conn!;
+      this.loop.writes++;
       // The host closes a client that is over its limit.
       if ((client.out.isOver() || !conn.flush()) && this.host.overOutputLimit(client)) continue;
       if (client.flags & FLAG_CLOSE_AFTER_REPLY) conn.closeAfterFlush();

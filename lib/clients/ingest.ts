@@ -94,9 +94,11 @@ export class Ingest {
     const client = conn.data;
     if (client === null) return;
     const d = this.dispatcher;
-    readClock();
+    const started = readClock();
+    const commands = d.totalCommands;
     client.lastActiveMs = clock.nowMs;
     this.options.netInput(chunk.length);
+    d.loop.reads++;
     d.inEvent = true;
     if (client.replica !== null && this.options.divert(client, chunk)) {
       // taken
@@ -104,6 +106,7 @@ export class Ingest {
     else this.append(client, chunk);
     d.inEvent = false;
     this.finish(client);
+    d.loop.turn((clock.monoMs - started) * 1000, d.totalCommands - commands);
   }
 
   /** The peer will say nothing more: what it has said is answered, then the connection closed. */
@@ -234,6 +237,8 @@ export class Ingest {
   private turn(): void {
     this.scheduled = false;
     const d = this.dispatcher;
+    const started = readClock();
+    const commands = d.totalCommands;
     const round = this.ready.splice(0);
     for (const client of round) {
       client.flags &= ~FLAG_QUEUED;
@@ -249,6 +254,7 @@ export class Ingest {
       }
       this.finish(client);
     }
+    d.loop.turn((clock.monoMs - started) * 1000, d.totalCommands - commands);
   }
 
   private runAgain(client: Client): void {

@@ -184,6 +184,7 @@ export class Service {
     this.registry.resetStats();
     this.errors.reset();
     this.dispatcher.totalCommands = 0;
+    this.dispatcher.loop.reset();
     for (const command of this.dispatcher.table.all) {
       command.calls = command.usec = command.rejected = command.failed = 0;
       command.histogram = null;

@@ -50,7 +50,7 @@ export function startCron(server: Server): () => void {
       return;
     }
     d.inEvent = true;
-    server.stats.cronLoops++;
+    const startedMs = clock.monoMs;
     if (clock.nowMs - sampledMs >= 100) {
       sampledMs = clock.nowMs;
       const s = server.stats;
@@ -60,6 +60,8 @@ export function startCron(server: Server): () => void {
       s.output.sample(registry.netOutputBytes + s.replOutput, clock.nowMs);
       s.inputRepl.sample(s.replInput, clock.nowMs);
       s.outputRepl.sample(s.replOutput, clock.nowMs);
+      s.cycles.sample(d.loop.cycles, clock.nowMs);
+      s.turns.sample(d.loop.micros, d.loop.cycles);
     }
     server.service.cron();
     work();
@@ -68,6 +70,9 @@ export function startCron(server: Server): () => void {
     server.propagation.flush();
     d.inEvent = false;
     d.endEvent();
+    const us = (readClock() - startedMs) * 1000;
+    d.loop.cronMicros += us;
+    d.loop.turn(us, 0);
     timer = setTimeout(beat, 1000 / server.config.number("hz"));
   };
   timer = setTimeout(beat, 1);

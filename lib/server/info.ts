@@ -48,6 +48,7 @@ const TITLES: Record<string, string> = {
   latencystats: "Latencystats",
   cluster: "Cluster",
   keyspace: "Keyspace",
+  debug: "Debug",
 };
 
 function parts(server: Server, section: string): Line[] {
@@ -159,6 +160,7 @@ function memoryLines(s: Server): Line[] {
 
 function statLines(s: Server): Line[] {
   const t = s.stats;
+  const { loop } = s.dispatcher;
   return [
     ["total_connections_received", s.service.registry.totalConnections],
     ["total_commands_processed", s.dispatcher.totalCommands],
@@ -180,27 +182,45 @@ function statLines(s: Server): Line[] {
     ["expired_time_cap_reached_count", storeStats.expiredTimeCapReached],
     ["expire_cycle_cpu_milliseconds", Math.floor(storeStats.expireCycleUs / 1000)],
     ["evicted_keys", storeStats.evicted],
-    ["evicted_clients", t.evictedClients],
+    ["evicted_clients", s.service.registry.evictedClients],
     ["total_eviction_exceeded_time", 0],
     ["current_eviction_exceeded_time", 0],
     ["keyspace_hits", storeStats.hits],
     ["keyspace_misses", storeStats.misses],
+    ["pubsub_channels", s.service.pubsub.channels.names.size],
+    ["pubsub_patterns", s.service.pubsub.patterns.names.size],
+    ["pubsubshard_channels", s.service.pubsub.shards.names.size],
+    // There is no fork, no defragmentation by moving keys, and no cache of sockets for MIGRATE.
+    ["latest_fork_usec", 0],
+    ["total_forks", 0],
+    ["migrate_cached_sockets", 0],
+    ["slave_expires_tracked_keys", 0],
+    ["active_defrag_hits", 0],
+    ["active_defrag_misses", 0],
+    ["active_defrag_key_hits", 0],
+    ["active_defrag_key_misses", 0],
+    ["total_active_defrag_time", 0],
+    ["current_active_defrag_time", 0],
+    ["tracking_total_keys", s.service.tracking.totalKeys],
+    ["tracking_total_items", s.service.tracking.items],
+    ["tracking_total_prefixes", s.service.tracking.totalPrefixes],
+    ["unexpected_error_replies", t.unexpectedErrors],
     ...parts(s, "stats"),
     ["total_error_replies", s.service.errors.total],
     ["dump_payload_sanitizations", t.dumpPayloadSanitizations],
-    ["total_reads_processed", t.readsProcessed],
-    ["total_writes_processed", t.writesProcessed],
+    ["total_reads_processed", loop.reads],
+    ["total_writes_processed", loop.writes],
     ["io_threaded_reads_processed", 0],
     ["io_threaded_writes_processed", 0],
     ["client_query_buffer_limit_disconnections", s.service.registry.queryLimitDisconnections],
     ["client_output_buffer_limit_disconnections", s.service.registry.outputLimitDisconnections],
     ["reply_buffer_shrinks", 0],
     ["reply_buffer_expands", 0],
-    ["eventloop_cycles", t.cronLoops],
-    ["eventloop_duration_sum", 0],
-    ["eventloop_duration_cmd_sum", 0],
-    ["instantaneous_eventloop_cycles_per_sec", 0],
-    ["instantaneous_eventloop_duration_usec", 0],
+    ["eventloop_cycles", loop.cycles],
+    ["eventloop_duration_sum", Math.floor(loop.micros)],
+    ["eventloop_duration_cmd_sum", Math.floor(loop.commandMicros)],
+    ["instantaneous_eventloop_cycles_per_sec", Math.round(t.cycles.perSecond)],
+    ["instantaneous_eventloop_duration_usec", Math.round(t.turns.perSecond / 1000)],
     ["acl_access_denied_auth", t.aclDeniedAuth],
     ["acl_access_denied_cmd", t.aclDeniedCmd],
     ["acl_access_denied_key", t.aclDeniedKey],
@@ -239,9 +259,9 @@ function clientLines(s: Server): Line[] {
     ["blocked_clients", s.service.blockedClients],
     ["tracking_clients", tracking],
     ["pubsub_clients", pubsubClients],
-    ["clients_in_timeout_table", 0],
-    ["total_blocking_keys", 0],
-    ["total_blocking_keys_on_nokey", 0],
+    ["clients_in_timeout_table", s.service.blocking.timeouts],
+    ["total_blocking_keys", s.service.blocking.keys],
+    ["total_blocking_keys_on_nokey", s.service.blocking.keysOnNoKey],
   ];
 }
 
@@ -303,6 +323,13 @@ function section(s: Server, name: string): Line[] {
       return [["cluster_enabled", 0]];
     case "keyspace":
       return keyspaceLines(s);
+    case "debug":
+      return [
+        ["eventloop_duration_aof_sum", Math.floor(s.dispatcher.loop.aofMicros)],
+        ["eventloop_duration_cron_sum", Math.floor(s.dispatcher.loop.cronMicros)],
+        ["eventloop_duration_max", Math.floor(s.dispatcher.loop.longestMicros)],
+        ["eventloop_cmd_per_cycle_max", s.dispatcher.loop.mostCommands],
+      ];
     default:
       return parts(s, name);
   }
@@ -315,7 +342,7 @@ export function infoText(s: Server, names: string[]): string {
     for (const k of n === "default" ? DEFAULT : n === "all" ? ALL.filter((x) => x !== "modules") : n === "everything" ? ALL : [n])
       wanted.add(k);
   let text = "";
-  for (const name of ALL) {
+  for (const name of [...ALL, "debug"]) {
     if (!wanted.has(name)) continue;
     if (text !== "") text += "\r\n";
     text += `# ${TITLES[name]}\r\n`;

@@ -18,12 +18,18 @@ export class Rate {
 
   sample(total: number, nowMs: number): void {
     const ms = nowMs - this.lastMs;
-    if (this.lastMs > 0 && ms > 0) {
+    if (this.lastMs > 0 && ms > 0 && total >= this.last) {
       this.samples[this.at] = ((total - this.last) * 1000) / ms;
       this.at = (this.at + 1) % SAMPLES;
     }
     this.last = total;
     this.lastMs = nowMs;
+  }
+
+  /** Forgets all samples. */
+  reset(): void {
+    this.last = this.lastMs = this.at = 0;
+    this.samples.fill(0);
   }
 
   get perSecond(): number {
@@ -37,13 +43,10 @@ export class Stats {
   startMs: number;
   replInput: number;
   replOutput: number;
-  readsProcessed: number;
-  writesProcessed: number;
   unexpectedErrors: number;
   syncFull: number;
   syncPartialOk: number;
   syncPartialErr: number;
-  evictedClients: number;
   aclDeniedAuth: number;
   aclDeniedCmd: number;
   aclDeniedKey: number;
@@ -55,19 +58,18 @@ export class Stats {
   readonly output: Rate;
   readonly inputRepl: Rate;
   readonly outputRepl: Rate;
-  cronLoops: number;
+  /** The event loop's turns a second, and how long a turn takes in the mean (a rate by turns, not by time). */
+  readonly cycles: Rate;
+  readonly turns: Rate;
 
   constructor(nowMs: number) {
     this.startMs = nowMs;
     this.replInput = 0;
     this.replOutput = 0;
-    this.readsProcessed = 0;
-    this.writesProcessed = 0;
     this.unexpectedErrors = 0;
     this.syncFull = 0;
     this.syncPartialOk = 0;
     this.syncPartialErr = 0;
-    this.evictedClients = 0;
     this.aclDeniedAuth = 0;
     this.aclDeniedCmd = 0;
     this.aclDeniedKey = 0;
@@ -79,16 +81,17 @@ export class Stats {
     this.output = new Rate();
     this.inputRepl = new Rate();
     this.outputRepl = new Rate();
-    this.cronLoops = 0;
+    this.cycles = new Rate();
+    this.turns = new Rate();
   }
 
   /** CONFIG RESETSTAT. */
   reset(): void {
     this.replInput = this.replOutput = 0;
-    this.readsProcessed = this.writesProcessed = this.unexpectedErrors = 0;
+    this.unexpectedErrors = 0;
     this.syncFull = this.syncPartialOk = this.syncPartialErr = 0;
-    this.evictedClients = 0;
     this.aclDeniedAuth = this.aclDeniedCmd = this.aclDeniedKey = this.aclDeniedChannel = 0;
     this.dumpPayloadSanitizations = 0;
+    for (const rate of [this.ops, this.input, this.output, this.inputRepl, this.outputRepl, this.cycles, this.turns]) rate.reset();
   }
 }
