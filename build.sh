@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 bun=node_modules/.bin/bun
 
 install() { # Bun and the libraries, once
-  if [ ! -x "$bun" ] || [ ! -d node_modules/oxlint ]; then npm ci --no-audit --no-fund; fi
+  if [ ! -x "$bun" ] || [ ! -d node_modules/oxlint ]; then npm install --no-save --no-audit --no-fund >/dev/null; fi
   "$bun" --version >/dev/null 2>&1 || node node_modules/bun/install.js
 }
 build() {
