@@ -58,7 +58,10 @@ export function clientCommands(service: Service): Runs {
     },
     "client|reply": reply,
     "client|no-evict": (call) => onOff(call, FLAG_NO_EVICT),
-    "client|no-touch": (call) => onOff(call, FLAG_NO_TOUCH),
+    "client|no-touch": (call) => {
+      onOff(call, FLAG_NO_TOUCH);
+      call.client.gates |= CLIENT_EXTRA;
+    },
     "client|unblock": (call) => unblock(service, call),
   };
 }

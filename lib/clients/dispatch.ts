@@ -25,6 +25,7 @@ import {
   FLAG_CLOSE_AFTER_REPLY,
   FLAG_DIRTY_EXEC,
   FLAG_MASTER,
+  FLAG_NO_TOUCH,
   FLAG_PENDING_OUTPUT,
   FLAG_REPLY_OFF,
   FLAG_REPLY_SKIP,
@@ -68,6 +69,8 @@ export interface Host {
    * not null for a command that is run again after a block, whose bytes the host must keep.
    */
   postpone(client: Client, again: Queued | null): void;
+  /** CLIENT NO-TOUCH: from now on look-ups leave keys' access times alone, or no longer. */
+  touching(on: boolean): void;
   /** A client's output does not leave: true when it exceeds a limit; the host has closed the client then. */
   overOutputLimit(client: Client): boolean;
 }
@@ -110,6 +113,8 @@ export class Dispatcher {
   totalCommands: number;
   /** What the event loop's turns cost. */
   readonly loop: LoopStats;
+  /** A client runs a command that is to leave access times alone. */
+  private untouching: boolean;
   private readonly calls: Call[];
   private nextClientId: number;
 
@@ -127,6 +132,7 @@ export class Dispatcher {
     this.execAborted = null;
     this.totalCommands = 0;
     this.loop = new LoopStats();
+    this.untouching = false;
     this.calls = [];
     this.nextClientId = 1;
   }
@@ -219,6 +225,10 @@ export class Dispatcher {
 
   /** After a command of a client that had asked for something about its next command (Redis networking.c resetClient). */
   private settle(client: Client): void {
+    if (this.untouching) {
+      this.untouching = false;
+      this.host.touching(true);
+    }
     if (client.flags & FLAG_BLOCKED) return;
     const last = client.last;
     if (client.flags & FLAG_REPLY_SKIP_NEXT) {
@@ -231,7 +241,7 @@ export class Dispatcher {
       client.out.muted = (client.flags & FLAG_REPLY_OFF) !== 0;
     }
     if (client.flags & FLAG_CACHING && client.multi === null && last?.parent?.name !== "client") client.flags &= ~FLAG_CACHING;
-    if (!(client.flags & (FLAG_REPLY_SKIP | FLAG_CACHING))) client.gates &= ~CLIENT_EXTRA;
+    if (!(client.flags & (FLAG_REPLY_SKIP | FLAG_CACHING | FLAG_NO_TOUCH))) client.gates &= ~CLIENT_EXTRA;
   }
 
   /** Resolves the command; replies and returns null when there is none. */
@@ -322,7 +332,12 @@ export class Dispatcher {
       this.host.postpone(client, again);
       return false;
     }
-    return client.multi === null || !this.queue(call);
+    if (client.multi !== null && this.queue(call)) return false;
+    if (client.flags & FLAG_NO_TOUCH && command.name !== "touch") {
+      this.untouching = true;
+      this.host.touching(false);
+    }
+    return true;
   }
 
   private refused(call: Call, line: Buffer): boolean {

@@ -19,6 +19,8 @@ export interface Mode {
   endUnit(): void;
 
   // ---- keyspaces
+  /** Whether look-ups renew keys' access times (CLIENT NO-TOUCH). */
+  touching(on: boolean): void;
   /** Puts the client into database `index` (client.keyspace, client.dbIndex). False: there is none. Called for new clients with 0. */
   select(client: Client, index: number): boolean;
   /**
@@ -56,6 +58,7 @@ export function plainMode(): Mode {
     afterUnit() {},
     beginUnit() {},
     endUnit() {},
+    touching() {},
     select: (client, index) => {
       client.dbIndex = 0;
       return index === 0;

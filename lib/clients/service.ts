@@ -111,6 +111,7 @@ export class Service {
         if (this.blocking.hasReady) this.blocking.serve();
       },
       beforeFlush: () => mode.beforeFlush(),
+      touching: (on) => mode.touching(on),
       postpone: (client, again) => this.pause.postpone(client, again),
       overOutputLimit: (client) => this.registry.overOutputLimit(client),
     };

@@ -20,6 +20,7 @@ import { databases } from "../store/store.ts";
 import { createString } from "../store/string.ts";
 import { datasetDigest, valueDigest } from "./digest.ts";
 import { mayDebug } from "./commands.ts";
+import { debugHelp, debugTakes } from "./debug_help.ts";
 import type { Server } from "./server.ts";
 
 /** Subcommand (lower case) -> function, from other parts. */
@@ -207,6 +208,11 @@ export function debugRuns(s: Server): Record<string, Run> {
     // Switches of checks that redisha does not have, or always makes.
     "set-skip-checksum-validation": (c) => c.out.ok(),
     "set-disable-deny-scripts": (c) => c.out.ok(),
+    help: (c) => {
+      const lines = debugHelp();
+      c.out.array(lines.length);
+      for (const line of lines) c.out.status(line);
+    },
     replybuffer: (c) => c.out.ok(),
     "dict-resizing": (c) => c.out.ok(),
     "config-rewrite-force-all": (c) => c.out.ok(),
@@ -227,7 +233,7 @@ export function debugRuns(s: Server): Record<string, Run> {
       if (!mayDebug(s, c)) return;
       const sub = c.lower(1);
       const run = debugParts[sub] ?? plain[sub];
-      if (run !== undefined) return run(c);
+      if (run !== undefined && debugTakes(sub, c.argc)) return run(c);
       c.out.errorText(`ERR unknown subcommand or wrong number of arguments for '${c.text(1).slice(0, 128)}'. Try DEBUG HELP.`);
     },
   };

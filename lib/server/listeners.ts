@@ -91,7 +91,9 @@ export class Listeners {
       }
       binds.push(entry);
     }
-    return binds.length === 0 ? `Failed listening on port ${port} (tcp), aborting.` : { name: "tcp", port, binds };
+    // `bind ""` is a wish: nobody connects over TCP.
+    const none = binds.length === 0 && config.special("bind").length > 0;
+    return none ? `Failed listening on port ${port} (tcp), aborting.` : { name: "tcp", port, binds };
   }
 
   private startUnix(path: string): string | null {

@@ -97,7 +97,8 @@ export class Propagation {
       this.feed(ops[0].db, ops[0].bytes, 0, ops[0].bytes.length, ops[0].to);
       return;
     }
-    this.feed(ops[0].db, MULTI, 0, MULTI.length, TO_ALL);
+    // The SELECT that the first command may need belongs inside.
+    this.feed(-1, MULTI, 0, MULTI.length, TO_ALL);
     for (const op of ops) this.feed(op.db, op.bytes, 0, op.bytes.length, op.to);
     this.feed(-1, EXEC, 0, EXEC.length, TO_ALL);
   }

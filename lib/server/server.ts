@@ -21,6 +21,7 @@ import { FLAG } from "../commands/table/row.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../log/log.ts";
 import { ERR } from "../resp/errors.ts";
+import { setTouching } from "../store/access.ts";
 import { typeOf } from "../store/entry.ts";
 import type { Keyspace } from "../store/keyspace.ts";
 import { databases } from "../store/store.ts";
@@ -185,6 +186,9 @@ export class Server implements Mode {
 
   // ------------------------------------------------------------------------------------------------ Mode: keyspaces
 
+  touching(on: boolean): void {
+    setTouching(on);
+  }
   select(client: Client, index: number): boolean {
     const keyspace = this.databases[index];
     if (keyspace === undefined) return false;
