@@ -8,6 +8,7 @@
  * Leaves out the encoding (snapshot.ts, rdb_load.ts) and the commands' words (commands.ts, dump.ts).
  */
 import { constants } from "node:os";
+import { resolve } from "node:path";
 import { GATE_MISCONF } from "../../clients/command.ts";
 import { strerror } from "../../bytes/errno.ts";
 import { ERR } from "../../resp/errors.ts";
@@ -170,6 +171,8 @@ export class Persistence {
         delayUs: () => server.config.number("rdb-key-save-delay"),
         workDone: () => server.dispatcher.totalCommands,
         done: (error) => {
+          readClock();
+          this.lastTookS = Math.floor((clock.nowMs - job.startMs) / 1000);
           this.lastEarlyBytes = job.snapshot.savedEarlyBytes;
           this.job = null;
           done(error);
@@ -197,8 +200,8 @@ export class Persistence {
     this.saves++;
     this.dirtyBefore = propagation.dirty;
     this.lastTryS = seconds();
-    this.temporary = `temp-${process.pid}.${++this.temporaries}.rdb`;
-    const temporary = this.temporary;
+    const temporary = `temp-${process.pid}.${++this.temporaries}.rdb`;
+    this.temporary = resolve(temporary);
     let pid = 0;
     try {
       const job: SnapshotJob = this.startSnapshot(
@@ -213,22 +216,20 @@ export class Persistence {
           pid = sink.pid;
           return sink;
         },
-        (error) => this.backgroundDone(job.startMs, error),
+        (error) => this.backgroundDone(error),
       )!;
       this.jobIsFile = true;
       log.notice(`Background saving started by pid ${pid}`);
     } catch (error) {
       log.warning(openFailure(temporary, error));
-      this.backgroundDone(clock.nowMs, "open");
+      this.backgroundDone("open");
     }
     return true;
   }
 
-  private backgroundDone(startMs: number, error: string | null): void {
+  private backgroundDone(error: string | null): void {
     const { log, propagation } = this.server;
     this.jobIsFile = false;
-    readClock();
-    this.lastTookS = Math.floor((clock.nowMs - startMs) / 1000);
     if (error === null) {
       log.notice("DB saved on disk");
       log.notice("Background saving terminated with success");
