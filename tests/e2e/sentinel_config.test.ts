@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { freePort, hasRedis, redisha, startSentinel, tempDir, until } from "../support/programs.ts";
 import { sentinelStatements } from "../../lib/config/sentinel_conf.ts";
-import { Fleet, fileOf, master_ } from "./sentinel_fleet.ts";
+import { Fleet, fileOf, master_ } from "../support/sentinel_fleet.ts";
 
 const real = test.skipIf(!hasRedis);
 

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { createSentinel } from "@redis/client";
 import Redis from "ioredis";
 import { hasRedis, until } from "../support/programs.ts";
-import { Fleet, events, fileOf, master_ } from "./sentinel_fleet.ts";
+import { Fleet, events, fileOf, master_ } from "../support/sentinel_fleet.ts";
 
 const real = test.skipIf(!hasRedis);
 

@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { hasRedis } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
-import { Fleet } from "./sentinel_fleet.ts";
+import { Fleet } from "../support/sentinel_fleet.ts";
 
 const real = test.skipIf(!hasRedis);
 

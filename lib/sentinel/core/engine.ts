@@ -317,7 +317,6 @@ function onResolved(t: Turn, host: string, ip: string | null): void {
     const unreachable = ri.addr.ip === "";
     ri.addr = { ...ri.addr, ip };
     if (unreachable || !ri.link.cmd.up) closeLink(t, ri.link, "both");
-    if (unreachable) ri.link.lastReconnectMs = NEVER;
     touch(t, ri);
   }
 }

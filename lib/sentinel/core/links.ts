@@ -23,7 +23,7 @@ import { HELLO_CHANNEL } from "./types.ts";
 /** Redis: SENTINEL_MAX_PENDING_COMMANDS, per owner of the link. */
 const MAX_PENDING = 100;
 /** A lost connection is tried again at once, later attempts at this distance; after long silence at the ping period. */
-const RECONNECT_MS = 200;
+const RECONNECT_MS = 100;
 const LONG_DOWN_MS = 300_000;
 /** How often a name may be looked up for one instance. */
 const RESOLVE_MS = 1000;
@@ -120,6 +120,7 @@ function open(t: Turn, ri: Instance, which: "cmd" | "pubsub"): void {
   const link = ri.link;
   const channel = link[which];
   channel.id = ++s.lastLink;
+  channel.triedMs = t.now;
   channel.up = false;
   channel.upMs = t.now;
   channel.lastActivityMs = t.now;
@@ -141,21 +142,24 @@ function open(t: Turn, ri: Instance, which: "cmd" | "pubsub"): void {
   }
 }
 
-/** Opens what is missing, not more often than the retry distance allows. Redis: sentinelReconnectInstance. */
+/** Opens what is missing, each connection not more often than the retry distance allows. Redis: sentinelReconnectInstance. */
 export function reconnect(t: Turn, ri: Instance): void {
-  const link = ri.link;
-  const wantsPubsub = ri.role !== "sentinel";
-  if (link.cmd.id !== 0 && (!wantsPubsub || link.pubsub.id !== 0)) return;
   if (ri.addr.port === 0) return;
   const { periods } = t.s;
   const long = ri.sdown && t.now - ri.sdownSinceMs > LONG_DOWN_MS;
-  const at = link.lastReconnectMs + (long ? periods.ping : Math.min(periods.ping, RECONNECT_MS));
-  if (t.now < at) return wake(ri, at);
-  if (t.s.resolveHostnames) resolve(t, ri);
-  link.lastReconnectMs = t.now;
-  if (ri.addr.ip === "") return wake(ri, t.now + RESOLVE_MS);
-  if (link.cmd.id === 0) open(t, ri, "cmd");
-  if (wantsPubsub && link.pubsub.id === 0) open(t, ri, "pubsub");
+  const distance = long ? periods.ping : Math.min(periods.ping, RECONNECT_MS);
+  for (const which of ri.role === "sentinel" ? (["cmd"] as const) : (["cmd", "pubsub"] as const)) {
+    const channel = ri.link[which];
+    if (channel.id !== 0) continue;
+    const at = channel.triedMs + distance;
+    if (t.now < at) {
+      wake(ri, at);
+      continue;
+    }
+    if (t.s.resolveHostnames) resolve(t, ri);
+    if (ri.addr.ip === "") wake(ri, t.now + RESOLVE_MS);
+    else open(t, ri, which);
+  }
 }
 
 /** Asks for the name's ip again; the last good answer stays in use meanwhile. */

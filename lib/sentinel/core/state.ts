@@ -34,6 +34,8 @@ export interface Channel {
   upMs: number;
   lastActivityMs: number;
   localIp: string;
+  /** The last attempt to open it. */
+  triedMs: number;
 }
 
 /** What a command sent on a cmd link was for; its reply finds it here. `ri` is the instance's id (it may be gone by then). */
@@ -61,7 +63,6 @@ export interface Link {
   lastPingMs: number;
   lastAvailMs: number;
   lastPongMs: number;
-  lastReconnectMs: number;
 }
 
 interface Common {
@@ -289,7 +290,7 @@ export function defaultPeriods(): Periods {
 }
 
 function channel(): Channel {
-  return { id: 0, up: false, upMs: NEVER, lastActivityMs: NEVER, localIp: "" };
+  return { id: 0, up: false, upMs: NEVER, lastActivityMs: NEVER, localIp: "", triedMs: NEVER };
 }
 
 /** A closed link. The ping clock starts at once, so that a host that can never be reached is found down. */
@@ -303,7 +304,6 @@ export function newLink(now: number): Link {
     lastPingMs: NEVER,
     lastAvailMs: now,
     lastPongMs: now,
-    lastReconnectMs: NEVER,
   };
 }
 

@@ -91,7 +91,8 @@ export function resetMaster(t: Turn, m: Master): void {
   m.peers.clear();
   closeLink(t, m.link, "both");
   const link = newLink(t.now);
-  link.lastReconnectMs = m.link.lastReconnectMs;
+  link.cmd.triedMs = m.link.cmd.triedMs;
+  link.pubsub.triedMs = m.link.pubsub.triedMs;
   link.owners = [m.id];
   m.link = link;
   clearMaster(t, m);

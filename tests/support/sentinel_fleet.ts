@@ -1,7 +1,7 @@
 /** A set for Sentinel's end-to-end tests: real redis-servers, Sentinels of either kind, all on free loopback ports. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { startSentinel, startServer, until, type Kind, type Program } from "../support/programs.ts";
+import { startSentinel, startServer, until, type Kind, type Program } from "./programs.ts";
 
 export interface FleetOptions {
   replicas?: number;
@@ -13,6 +13,8 @@ export interface FleetOptions {
   host?: string;
   /** More lines for every Sentinel's file. */
   lines?: string[];
+  /** Which servers; the original's unless said otherwise. */
+  server?: Kind;
   /** Lines of the servers' files. */
   conf?: Record<string, string>;
 }
@@ -37,10 +39,10 @@ export class Fleet {
     } = options;
     const fleet = new Fleet([], []);
     try {
-      const master = await startServer("redis", options.conf);
+      const master = await startServer(options.server ?? "redis", options.conf);
       fleet.servers.push(master);
       for (let i = 0; i < replicas; i++)
-        fleet.servers.push(await startServer("redis", { replicaof: `127.0.0.1 ${master.port}`, ...options.conf }));
+        fleet.servers.push(await startServer(options.server ?? "redis", { replicaof: `127.0.0.1 ${master.port}`, ...options.conf }));
       for (const r of fleet.servers.slice(1))
         await until("the replica's link", async () => (await r.info("replication"))["master_link_status"] === "up");
       const lines = [
@@ -86,11 +88,25 @@ export class Fleet {
     return master;
   }
 
+  /** No failover under way, nobody down. */
+  async quiet(): Promise<boolean> {
+    for (const s of this.sentinels) {
+      const all = (await s.cli("sentinel", "master", "m")) + (await s.cli("sentinel", "replicas", "m"));
+      if (/s_down|o_down|failover_in_progress|disconnected/.test(all)) return false;
+    }
+    return true;
+  }
+
+  /** Real Sentinels take up to 18 s to demote a master that has come back. */
   async follows(server: Program, master: Program): Promise<void> {
-    await until(`${server.port} to follow ${master.port}`, async () => {
-      const i = await server.info("replication");
-      return i["role"] === "slave" && i["master_port"] === String(master.port) && i["master_link_status"] === "up";
-    });
+    await until(
+      `${server.port} to follow ${master.port}`,
+      async () => {
+        const i = await server.info("replication");
+        return i["role"] === "slave" && i["master_port"] === String(master.port) && i["master_link_status"] === "up";
+      },
+      40_000,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
