@@ -180,3 +180,30 @@ test("what an earlier run left broken, another set's folder, taken ports and wro
   }
   expect(processesIn(dir)).toEqual([]);
 }, 60000);
+
+test("on a terminal the picture is drawn over itself, r starts the dead again, Ctrl-C ends all", async () => {
+  const folder = join(dir, "terminal");
+  const base = freeBase();
+  let screen = "";
+  const child = Bun.spawn([redisha, "--stack", "--dir", folder, "--base-port", String(base), "--replicas", "0", "--sentinels", "1"], {
+    terminal: { cols: 90, rows: 40, data: (_t, bytes) => void (screen += Buffer.from(bytes).toString("latin1")) },
+  });
+  try {
+    const shows = (text: string): Promise<unknown> => until(`${text} on the terminal`, () => screen.includes(text));
+    await shows(`the proxy leads to ${base}\r\n`);
+    await shows(`127.0.0.1:${base - 1} `);
+    const pid = Number(new RegExp(`127\\.0\\.0\\.1:${base - 1} +pid (\\d+)`).exec(screen)![1]);
+    process.kill(pid, "SIGKILL");
+    await shows(`proxy-${base - 1}: killed by SIGKILL`);
+    screen = "";
+    child.terminal!.write("r");
+    await shows(`proxy-${base - 1}: leads to ${base}`);
+    // Up over the picture, each line wiped: nothing is left of the one before.
+    expect(screen).toMatch(/\x1b\[\d+A\x1b\[2K/);
+    child.terminal!.write("\x03");
+    expect(await child.exited).toBe(0);
+    expect(processesIn(folder)).toEqual([]);
+  } finally {
+    child.kill("SIGKILL");
+  }
+}, 30000);
