@@ -127,7 +127,6 @@ test
     [["-x"]],
     [["--save", "60"]],
     [["--user"]],
-    [["--sentinel", "x"]],
     [["--include", "/no/such/file"]],
     [["--maxmemory", '"1gb']],
     [["--rename-command", "nocommand", "x"]],
