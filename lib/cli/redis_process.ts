@@ -34,6 +34,7 @@ import { CrashReporter, type ReportSection } from "./crash.ts";
 import { parentChannel, startDaemon } from "./daemon.ts";
 import { adjustFileLimit, changeMaxClients } from "./file_limit.ts";
 import type { Invocation } from "./mode.ts";
+import { refusal, shortfalls } from "./unsupported.ts";
 import { version } from "./version.ts";
 
 export interface BeginOptions {
@@ -75,7 +76,8 @@ export async function beginRedis(invocation: Invocation, options: BeginOptions =
   if (refused !== null) endForConfig(refused, log, options.hint, parent?.failed);
   config.watch("loglevel", (c) => void (log.target.level = c.choice("loglevel")));
   log.target.file = config.text("logfile");
-  const failed = impossible(config) ?? (await options.check?.(config)) ?? null;
+  const impossible = refusal(config);
+  const failed: ConfigFailure | null = impossible !== null ? { kind: "open", text: impossible } : ((await options.check?.(config)) ?? null);
   if (failed !== null) endForConfig(failed, log, options.hint, parent?.failed);
   if (config.bool("syslog-enabled")) {
     const send = openSyslog(config.text("syslog-ident"), config.choice("syslog-facility"));
@@ -90,26 +92,8 @@ export async function beginRedis(invocation: Invocation, options: BeginOptions =
   }
   // A daemon without a log file has none: its standard output goes nowhere.
   const made = new RedisProcess(invocation, config, log, directory, background, supervised, options);
-  for (const note of notes) log.warning(note);
+  for (const note of [...notes, ...shortfalls(config)]) log.warning(note);
   return made;
-}
-
-/** What a file may ask for and redisha cannot be: better no start than another one than was meant. */
-function impossible(config: Config): ConfigFailure | null {
-  const refuse = (text: string): ConfigFailure => ({ kind: "open", text });
-  if (config.modules.length > 0) {
-    return refuse(
-      `Can't load module from ${config.modules[0][0]}: server aborting. redisha cannot run Redis modules: take out the loadmodule line.`,
-    );
-  }
-  if (config.moduleSettings.length > 0) {
-    const [name] = config.moduleSettings[0];
-    return refuse(`Module Configuration detected without loadmodule directive or no ApplyConfig call: aborting. ('${name}')`);
-  }
-  if (config.bool("cluster-enabled") && !config.sentinel) {
-    return refuse("cluster-enabled yes: redisha does not do Redis Cluster. It keeps one data set available with Sentinels and its proxy.");
-  }
-  return null;
 }
 
 /** redis-server's options that look at the machine and do not serve. */
