@@ -26,6 +26,8 @@ import { typeOf } from "../store/entry.ts";
 import type { Keyspace } from "../store/keyspace.ts";
 import { databases } from "../store/store.ts";
 import { clock } from "../time/clock.ts";
+import type { LoadProgress } from "./persistence/loading.ts";
+import type { LoadedInfo } from "./persistence/rdb_load.ts";
 import { Propagation } from "./propagation.ts";
 import { Stats } from "./stats.ts";
 
@@ -85,6 +87,9 @@ export class Server implements Mode {
   /** Lines of INFO that parts contribute, by section. */
   readonly infoParts: Map<string, (() => [string, string | number][])[]>;
   loading: boolean;
+  loadProgress: LoadProgress | null;
+  /** What the last load found; null: nothing was loaded yet. */
+  lastLoaded: LoadedInfo | null;
   ports: { tcp: number; tls: number };
   /** What listens, for INFO. */
   listeners: { name: string; port: number; binds: string[] }[];
@@ -103,6 +108,8 @@ export class Server implements Mode {
     this.cronJobs = [];
     this.infoParts = new Map();
     this.loading = false;
+    this.loadProgress = null;
+    this.lastLoaded = null;
     this.ports = { tcp: 0, tls: 0 };
     this.listeners = [];
     this.startupMemory = 0;
@@ -140,8 +147,11 @@ export class Server implements Mode {
     else this.dispatcher.gates &= ~gate;
   }
 
-  setLoading(loading: boolean): void {
+  /** A load begins or is over. `progress`: what INFO tells of it. */
+  setLoading(loading: boolean, progress: LoadProgress | null = null): void {
     this.loading = loading;
+    if (this.loadProgress !== null) this.lastLoaded = this.loadProgress.loader.info;
+    this.loadProgress = progress;
     this.setGate(GATE_LOADING, loading);
   }
 

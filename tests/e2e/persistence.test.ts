@@ -225,6 +225,23 @@ describe.skipIf(!hasRedis)("loading", () => {
     await until("all keys", async () => (await p.cli("dbsize")) === "2000");
   });
 
+  test("a master leaves out keys whose time has come, a replica waits for its master's word", async () => {
+    await using p = await startServer("redisha", {});
+    await p.cli("debug", "set-active-expire", "0");
+    await p.cli("set", "gone", "1", "px", "1");
+    await p.cli("set", "stays", "1");
+    expect(await p.cli("save")).toBe("OK");
+    await p.stop("SIGKILL");
+    await restart(p);
+    expect(await p.cli("dbsize")).toBe("1");
+    expect((await p.info("persistence"))["rdb_last_load_keys_expired"]).toBe("1");
+    await p.stop("SIGKILL");
+    p.args.push("--replicaof", "127.0.0.1 1");
+    await restart(p);
+    expect(await p.cli("dbsize")).toBe("2");
+    expect((await p.info("persistence"))["rdb_last_load_keys_loaded"]).toBe("2");
+  });
+
   test.each([
     ["cut", (path: string) => truncateSync(path, 200), "Unexpected EOF reading RDB file at offset "],
     ["changed", (path: string) => change(path, 150), " at offset "],

@@ -51,7 +51,7 @@ function reload(p: Persistence, c: Call): void {
     server.log.warning(`Fatal error: can't open the RDB file ${p.path} for reading: ${strerror(error)}`);
     return c.out.errorText("ERR Error trying to load the RDB dump, check server logs.");
   }
-  p.lastLoaded = end.info;
+  server.lastLoaded = end.info;
   if (end.error !== null) {
     server.log.warning(`Internal error in RDB reading offset ${end.offset}, function at rdb_load -> ${end.error}`);
     return c.out.errorText("ERR Error trying to load the RDB dump, check server logs.");

@@ -25,11 +25,19 @@ export interface LoadEnd {
   info: LoadedInfo;
 }
 
+/** A load as INFO shows it. */
+export interface LoadProgress {
+  readonly loader: RdbLoader;
+  readonly startMs: number;
+  /** 0: not known. */
+  readonly totalBytes: number;
+}
+
 /** Between two looks at the sockets. */
 const SLICE_MS = 8;
 const PROGRESS_MS = 5000;
 
-export class Loading {
+export class Loading implements LoadProgress {
   readonly loader: RdbLoader;
   readonly source: RdbSource;
   readonly startMs: number;

@@ -19,7 +19,7 @@ import type { Server, ShutdownWish } from "../server.ts";
 import { FileSink, SyncFileSink, openFailure } from "./file_sink.ts";
 import { FileFeeder, openRdb } from "./file_source.ts";
 import { removeQuietly } from "./move_into_place.ts";
-import { Loading, type LoadEnd } from "./loading.ts";
+import { Loading, type LoadEnd, type LoadProgress } from "./loading.ts";
 import type { LoadOptions, LoadedInfo } from "./rdb_load.ts";
 import { RdbSource } from "./rdb_source.ts";
 import { Snapshot, type SnapshotOptions } from "./snapshot.ts";
@@ -58,8 +58,6 @@ const seconds = (): number => Math.floor(clock.nowMs / 1000);
 
 export class Persistence {
   readonly server: Server;
-  /** What the last load found; null: nothing was loaded yet. */
-  lastLoaded: LoadedInfo | null;
   /** Set by replication: what goes into a file about the stream. null: nothing. */
   replInfo: () => ReplInfo | null;
   /** Set by replication: a key's time had come when a master loaded it. */
@@ -82,7 +80,6 @@ export class Persistence {
 
   constructor(server: Server) {
     this.server = server;
-    this.lastLoaded = null;
     this.replInfo = () => null;
     this.expiredAtLoad = null;
     this.job = null;
@@ -128,6 +125,11 @@ export class Persistence {
   /** True while a save into the file runs in the background. */
   get savingFile(): boolean {
     return this.job !== null && this.jobIsFile;
+  }
+
+  /** What the last load found; null: nothing was loaded yet. */
+  get lastLoaded(): LoadedInfo | null {
+    return this.server.lastLoaded;
   }
 
   get path(): string {
@@ -344,7 +346,8 @@ export class Persistence {
   /** How a file is loaded. */
   loadOptions(): LoadOptions {
     const { config, databases, log } = this.server;
-    const master = this.server.role() === "master";
+    // At boot replication has not begun yet, and only the file says what we are.
+    const master = this.server.role() === "master" && config.special("replicaof") === null;
     return {
       databases,
       dropExpired: master,
@@ -363,14 +366,13 @@ export class Persistence {
   loadFrom(source: RdbSource, wish: LoadWish): Loading {
     if (this.loading !== null) throw new Error("a load is running");
     const { server } = this;
-    server.setLoading(true);
     readClock();
     this.loading = new Loading(source, { ...this.loadOptions(), ...wish.options }, wish.totalBytes, wish.starved, (end) => {
-      this.lastLoaded = end.info;
       this.loading = null;
       server.setLoading(false);
       wish.done(end);
     });
+    server.setLoading(true, this.loading);
     return this.loading;
   }
 
@@ -378,7 +380,6 @@ export class Persistence {
   abortLoad(): void {
     if (this.loading === null) return;
     this.loading.abort();
-    this.lastLoaded = this.loading.loader.info;
     this.loading = null;
     this.server.setLoading(false);
   }
@@ -418,8 +419,9 @@ export class Persistence {
   // ---------------------------------------------------------------------------------------------------------------- INFO
 
   private infoLines(): [string, string | number][] {
-    const { server, job, loading } = this;
-    const { config, propagation } = server;
+    const { server, job } = this;
+    const { config, propagation, loadProgress } = server;
+    const loaded = loadProgress?.loader.info ?? server.lastLoaded;
     const snapshot = job?.snapshot ?? null;
     const done = snapshot?.processed ?? 0;
     const total = snapshot?.total ?? 0;
@@ -442,8 +444,8 @@ export class Persistence {
       ["rdb_current_bgsave_time_sec", job === null ? -1 : Math.floor((clock.nowMs - job.startMs) / 1000)],
       ["rdb_saves", this.saves],
       ["rdb_last_cow_size", this.lastEarlyBytes],
-      ["rdb_last_load_keys_expired", (loading?.loader.info ?? this.lastLoaded)?.expired ?? 0],
-      ["rdb_last_load_keys_loaded", (loading?.loader.info ?? this.lastLoaded)?.keys ?? 0],
+      ["rdb_last_load_keys_expired", loaded?.expired ?? 0],
+      ["rdb_last_load_keys_loaded", loaded?.keys ?? 0],
       ["aof_enabled", config.bool("appendonly") ? 1 : 0],
       ["aof_rewrite_in_progress", 0],
       ["aof_rewrite_scheduled", 0],
@@ -456,13 +458,13 @@ export class Persistence {
       ["aof_last_cow_size", 0],
       ["module_fork_in_progress", 0],
       ["module_fork_last_cow_size", 0],
-      ...(loading === null ? [] : loadingLines(loading)),
+      ...(loadProgress === null ? [] : loadingLines(loadProgress)),
     ];
   }
 }
 
-function loadingLines(loading: Loading): [string, string | number][] {
-  const read = loading.source.offset;
+function loadingLines(loading: LoadProgress): [string, string | number][] {
+  const read = loading.loader.source.offset;
   const used = loading.loader.info.usedMemory;
   let percent = 0;
   let left = 1;

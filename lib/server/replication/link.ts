@@ -441,7 +441,6 @@ export class MasterLink {
     repl.dropAll();
     flushAll(config.bool("replica-lazy-flush"));
     server.service.tracking.flushed();
-    server.setLoading(true);
     log.notice("MASTER <-> REPLICA sync: Loading DB in memory");
     const source = new RdbSource(config.bool("rdbchecksum"));
     const loader = new RdbLoader(source, {
@@ -452,6 +451,7 @@ export class MasterLink {
       log,
       delayUs: () => config.number("key-load-delay"),
     });
+    server.setLoading(true, { loader, startMs: clock.nowMs, totalBytes: this.readBytes });
     let position = 0;
     const slice = (): void => {
       if (this.state !== "loading") return;
