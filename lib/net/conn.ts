@@ -81,23 +81,19 @@ export class Conn<T = unknown> {
     if (this.blocked) return false;
     const out = this.out;
     while (out.chunks.length > 0 || out.n > 0) {
-      const piece =
-        out.chunks.length > 0
-          ? out.head > 0
-            ? out.chunks[0].subarray(out.head)
-            : out.chunks[0]
-          : out.n === out.cur.length
-            ? out.cur
-            : out.cur.subarray(0, out.n);
-      const taken = socket.write(piece);
+      // Offset and length instead of a view: an object less for each reply.
+      const queued = out.chunks.length > 0;
+      const piece = queued ? out.chunks[0] : out.cur;
+      const from = queued ? out.head : 0;
+      const length = queued ? piece.length - from : out.n;
+      const taken = socket.write(piece, from, length);
       if (taken < 0) {
         out.clear();
         return true;
       }
       this.bytesOut += taken;
-      const all = taken === piece.length;
       out.sent(taken);
-      if (!all) {
+      if (taken !== length) {
         this.blocked = true;
         return false;
       }

@@ -35,6 +35,8 @@ const PLAIN_MIN = 32 * 1024;
 const SAFE_BYTES = 8192;
 const SIZES = [4096, 8192, 16384, 32768, 65536];
 const LP_EMPTY = 7;
+/** After a removal, a node with fewer bytes is poured into a neighbour if both fit one. */
+const JOIN_BYTES = 1024;
 
 /** Where the last search ended: a node (0: nowhere) and the element's index in it. */
 export let nodeAt = 0;
@@ -301,7 +303,9 @@ export class QuickList implements BigObject {
       if (gone === n) this.dropNode(node);
       else {
         lpDeleteRange(m8[node >>> 23], bodyOf(node), i, gone);
-        joins = this.trimBlock(node);
+        node = this.trimBlock(node);
+        // A pop takes one element at a time: only a node that has become small is worth a look at its neighbours.
+        joins = packBytes(node) < JOIN_BYTES ? node : 0;
       }
       this.count -= gone;
       count -= gone;
