@@ -34,6 +34,8 @@ export const MASTER_NAME = "mymaster";
 
 const SENTINELS_ABOVE = 20000;
 
+export const OWN_OPTIONS: readonly string[] = ["--dir", "--replicas", "--sentinels", "--base-port"];
+
 export const STACK_USAGE = `usage: redisha --stack [--replicas 2] [--sentinels 3] [--base-port 6379] [--dir DIR]
 
   Starts a master, replicas, Sentinels and a proxy on this machine, shows who is what, and stops them all at Ctrl-C.
@@ -48,7 +50,7 @@ export function readStackOptions(args: readonly string[], defaultDir: (basePort:
     const arg = args[i]!;
     const equals = arg.indexOf("=");
     const name = equals < 0 ? arg : arg.slice(0, equals);
-    if (!["--dir", "--replicas", "--sentinels", "--base-port"].includes(name)) return `unknown option '${name}'; ${known}`;
+    if (!OWN_OPTIONS.includes(name)) return `unknown option '${name}'; ${known}`;
     const value = equals < 0 ? args[++i] : arg.slice(equals + 1);
     if (value === undefined || value === "") return `${name} wants a value`;
     if (name === "--dir") {
