@@ -12,6 +12,7 @@
 import { decide, DEFAULT_LIMITS, type Confirmed, type Decision, type FailoverHold, type ServerView } from "../fleet/authority.ts";
 import { failoverHold } from "../fleet/failover_hold.ts";
 import { sameAddress, type Address, type Hello } from "../fleet/hello.ts";
+import { isUp } from "./core/health.ts";
 import { passed } from "./core/status.ts";
 import type { Checker } from "./checks.ts";
 import type { Engine } from "./engine.ts";
@@ -19,7 +20,7 @@ import { authOfCheck, ServerProbe } from "./server_probe.ts";
 import { SentinelWatch } from "./sentinel_watch.ts";
 import type { Backend, Server } from "./state.ts";
 import { nowMs, type Timed } from "./timers.ts";
-import { moveSessions, say, shutSessions, wentDown, wentUp } from "./transitions.ts";
+import { moveSessions, say, wentDown, wentUp } from "./transitions.ts";
 
 /** Without any event. */
 const TICK_MS = 250;
@@ -73,6 +74,7 @@ export class Fencing implements Timed {
   }
 
   start(): void {
+    this.backend.verify = (server, done) => this.verify(server, done);
     for (const c of this.checkers.values()) c.onResult = () => this.soon();
     for (const s of this.backend.config.sentinels) if (s.name === this.name) this.watch({ host: s.host, port: s.port }, "config", "");
     for (const p of this.probes) p.start();
@@ -84,6 +86,17 @@ export class Fencing implements Timed {
     this.engine.timers.remove(this);
     for (const p of this.probes) p.stop();
     for (const w of this.watches) w.stop();
+  }
+
+  /** A session has lost `server`, or been refused by it: what is it now? */
+  private verify(server: Server, done: (same: boolean) => void): void {
+    const probe = this.probes.find((p) => p.server === server)!;
+    const runId = probe.runId;
+    probe.fresh(() => {
+      if (this.stopped) return;
+      this.run();
+      done(probe.reachable && probe.runId === runId && runId !== null && this.backend.chosen === server);
+    });
   }
 
   /** The masters' names and Sentinels, for `show` commands and tests. */
@@ -153,7 +166,7 @@ export class Fencing implements Timed {
     if (checker === undefined) return true;
     const last = p.server.health.last;
     if (last === null) return false;
-    if (passed(last.status)) return true;
+    if (isUp(p.server.health) || passed(last.status)) return true;
     if (checker.lastStartMs < p.masterSinceMs) return true;
     // Role checks fail on replicas, and that is no reason to call them unreachable.
     return p.info?.role === "replica" && last.status === "L7RSP";
@@ -197,9 +210,12 @@ export class Fencing implements Timed {
     }
     if (chosen === null) {
       if (backend.holdingSinceMs === 0) backend.holdingSinceMs = nowMs();
+      // What is still connected to the last master sends nothing new.
+      for (const s of backend.servers) for (const session of s.sessions) session.gate(true);
       return;
     }
     backend.holdingSinceMs = 0;
+    for (const session of chosen.sessions) session.gate(false);
     if (was !== chosen) {
       backend.chosen = chosen;
       this.bringUp(chosen, d);
@@ -219,12 +235,13 @@ export class Fencing implements Timed {
 
   private setFence(s: Server, reason: string | null): void {
     if (s.fenced === reason) return;
-    const wasUp = s.isUp;
+    const was = s.isUp;
     s.fenced = reason;
-    const isUp = s.isUp;
-    if (wasUp && !isUp) wentDown(this.engine, s, ` (fenced, ${reason})`);
-    else if (!wasUp && isUp) wentUp(this.engine, s, " (no longer fenced)");
-    if (reason !== null) shutSessions(s, "D");
+    // It was fenced as a master and is a replica now: its last passed check means nothing any more.
+    if (reason === null && this.probes.find((p) => p.server === s)?.info?.role !== "master") s.health.counter = 0;
+    if (was && !s.isUp) wentDown(this.engine, s, ` (fenced, ${reason})`);
+    else if (!was && s.isUp) wentUp(this.engine, s, " (no longer fenced)");
+    if (reason !== null) moveSessions(s);
   }
 }
 

@@ -38,6 +38,9 @@ export class ServerProbe {
   private stopped: boolean;
   /** When the oldest unanswered INFO left; 0: none is out. */
   private askedMs: number;
+  private loading: boolean;
+  /** Wait for the next word, whatever it is: an INFO, or that there is no connection to be had. */
+  private waiters: (() => void)[];
   private subscriberCount: number;
   private listeningSinceMs: number;
   reachable: boolean;
@@ -56,6 +59,8 @@ export class ServerProbe {
     this.timer = null;
     this.stopped = false;
     this.askedMs = 0;
+    this.loading = false;
+    this.waiters = [];
     this.subscriberCount = -1;
     this.listeningSinceMs = 0;
     this.reachable = false;
@@ -100,6 +105,18 @@ export class ServerProbe {
     };
   }
 
+  /** Calls back with the next word that is asked for from now on. */
+  fresh(done: () => void): void {
+    this.waiters.push(done);
+    if (this.waiters.length > 1) return;
+    const link = this.link;
+    // A reply that is on its way may be older than the question: the one after it counts.
+    if (link?.isConnected) this.ask(link);
+  }
+  private answerWaiters(): void {
+    for (const done of this.waiters.splice(0)) done();
+  }
+
   /** Asks now. */
   poll(): void {
     if (this.timer !== null) clearTimeout(this.timer);
@@ -120,9 +137,14 @@ export class ServerProbe {
 
   private ask(link: Link): void {
     if (this.askedMs === 0) this.askedMs = nowMs();
+    const waiting = this.waiters.length > 0;
     if (this.runId === null) link.send(["INFO", "server"], (r) => this.gotServer(r));
     link.send(["PUBSUB", "NUMSUB", HELLO_CHANNEL], (r) => this.gotSubscribers(r));
-    link.send(["INFO", "replication"], (r) => this.gotInfo(link, r));
+    link.send(["PING"], (r) => {
+      // -LOADING and -MASTERDOWN: it lives, and serves nobody yet.
+      this.loading = r instanceof ReplyError && (r.code === "LOADING" || r.code === "MASTERDOWN");
+    });
+    link.send(["INFO", "replication"], (r) => this.gotInfo(link, r, waiting));
   }
 
   private gotServer(r: Reply | undefined): void {
@@ -133,12 +155,13 @@ export class ServerProbe {
     const mine = this.listeningSinceMs > 0 ? 1 : 0;
     this.subscriberCount = Math.max(0, Number(r[1] ?? 0) - mine);
   }
-  private gotInfo(link: Link, r: Reply | undefined): void {
+  private gotInfo(link: Link, r: Reply | undefined, waiting: boolean): void {
     if (r === undefined || link !== this.link) return;
     this.askedMs = 0;
-    if (typeof r !== "string") {
+    if (typeof r !== "string" || this.loading) {
       // -LOADING, -NOAUTH, -DENIED: it lives, but its word is not to be had
-      if (r instanceof ReplyError) this.setReachable(false);
+      this.setReachable(false);
+      if (waiting) this.answerWaiters();
       return;
     }
     const was = this.info;
@@ -151,6 +174,7 @@ export class ServerProbe {
     const news = !this.reachable || was === null || was.role !== info.role || was.history.replid !== info.history.replid;
     this.reachable = true;
     if (news) this.changed();
+    if (waiting) this.answerWaiters();
   }
 
   private setReachable(is: boolean): void {
@@ -189,6 +213,7 @@ export class ServerProbe {
     if (wasConnected) return this.dial();
     const code = (error as { code?: string } | null)?.code ?? "";
     if (code !== "" || error === null) this.setReachable(false);
+    this.answerWaiters();
     setTimeout(() => this.dial(), REDIAL_MS).unref?.();
   }
 

@@ -12,6 +12,7 @@ import { dial } from "../net/dial.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { assign, chooseBackend, dequeue, enqueue, nextFor, nextWaiting } from "./assign.ts";
 import type { Engine } from "./engine.ts";
+import { looksLikeResp, RespPath } from "./resp_path.ts";
 import { logSession } from "./session_log.ts";
 import type { Backend, Frontend, Server } from "./state.ts";
 import { nowMs, type Timed } from "./timers.ts";
@@ -67,6 +68,14 @@ export class Session implements Timed {
   flags: string;
   clientActiveMs: number;
   serverActiveMs: number;
+  /** Serves this client as RESP (resp_path.ts); null: bytes, or not known yet. */
+  resp: RespPath | null;
+  /** The client's first bytes have been looked at. */
+  private looked: boolean;
+  /** The server may be losing its role: nothing new goes there. */
+  private gated: boolean;
+  /** Since when this session waits for a master; 0: it does not. */
+  private heldSinceMs: number;
   private connectStartMs: number;
   private attemptMs: number;
   private timedConnect: boolean;
@@ -106,6 +115,10 @@ export class Session implements Timed {
     this.flags = "--";
     this.clientActiveMs = now;
     this.serverActiveMs = now;
+    this.resp = null;
+    this.looked = false;
+    this.gated = false;
+    this.heldSinceMs = 0;
     this.connectStartMs = now;
     this.attemptMs = 0;
     this.timedConnect = false;
@@ -183,11 +196,21 @@ export class Session implements Timed {
   /** No master is confirmed: the client waits, its time-outs stand still, the wait itself is bounded. */
   private hold(): void {
     const back = this.back!;
-    if (this.state !== HELD) {
-      this.state = HELD;
-      this.engine.timers.set(this, nowMs() + back.config.holdMs);
-    }
+    const now = nowMs();
+    if (this.heldSinceMs === 0) this.heldSinceMs = now;
+    this.state = HELD;
+    this.engine.timers.set(this, this.heldSinceMs + back.config.holdMs);
     back.held.add(this);
+    this.client.resume();
+  }
+  /** The wait for a master is over time: a RESP client is told and stays, any other goes. */
+  private heldTooLong(now: number): void {
+    const { resp } = this;
+    if (resp === null || !resp.failWaiting()) return this.end("sQ");
+    this.heldSinceMs = now;
+    if (this.upEnd && resp.isIdle) return this.end("--");
+    this.client.resume();
+    this.engine.timers.set(this, now + this.back!.config.holdMs);
   }
 
   // ---- to the server
@@ -239,12 +262,21 @@ export class Session implements Timed {
   connected(): void {
     const now = nowMs();
     this.dialing = null;
-    this.connectedMs = Math.round(now - this.connectStartMs);
+    if (this.connectedMs < 0) this.connectedMs = Math.round(now - this.connectStartMs);
     this.state = PUMPING;
+    this.heldSinceMs = 0;
+    this.gated = false;
     this.clientActiveMs = now;
     this.serverActiveMs = now;
     if (this.back!.config.options.has("srvtcpka")) this.server!.keepAlive(this.back!.config.keepalive.serverIdleMs);
     this.watch(now);
+    if (this.resp !== null) {
+      this.resp.connected();
+      if (this.isOver) return;
+      if (this.upEnd && this.up === null) this.shutUp();
+      else if (this.up === null) this.client.resume();
+      return;
+    }
     if (this.up !== null) this.flushUp();
     else if (this.upEnd) this.shutUp();
     else this.client.resume();
@@ -265,10 +297,12 @@ export class Session implements Timed {
       // The master is gone: whoever is chosen next gets this session.
       this.release();
       this.retried++;
+      if (this.heldSinceMs === 0) this.heldSinceMs = now;
       if (back.chosen !== failed) return this.dispatch(null);
       // Still the chosen one: tried again soon, until the authority changes its mind or the hold is over.
       this.state = TURNAROUND;
-      if (now - this.acceptedMs > back.config.holdMs) return this.end(timedOut ? "sC" : "SC");
+      if (now - this.heldSinceMs > back.config.holdMs && (this.resp === null || !this.resp.failWaiting()))
+        return this.end(timedOut ? "sC" : "SC");
       this.engine.timers.set(this, now + 50);
       return;
     }
@@ -315,12 +349,28 @@ export class Session implements Timed {
 
   fromClient(chunk: Buffer): void {
     this.bytesUp += chunk.length;
-    const now = nowMs();
-    this.clientActiveMs = now;
-    if (this.state === PUMPING && this.up === null) {
+    this.clientActiveMs = nowMs();
+    if (this.resp !== null) this.resp.fromClient(chunk);
+    else if (this.looked || !this.look(chunk)) this.sendUp(chunk);
+  }
+
+  /** The first bytes: true when they were RESP and resp_path.ts has taken them. */
+  private look(chunk: Buffer): boolean {
+    this.looked = true;
+    const back = this.back;
+    if (back === null || !back.byAuthority || back.config.options.has("no redis-aware") || !looksLikeResp(chunk)) return false;
+    this.resp = new RespPath(this);
+    this.resp.setOpen(this.state === PUMPING && !this.gated);
+    this.resp.fromClient(chunk);
+    return true;
+  }
+
+  /** Bytes for the server: written at once, or kept while the client is not read any more. */
+  sendUp(chunk: Buffer): void {
+    if (this.state === PUMPING && this.up === null && !this.gated) {
       const taken = this.server!.writeNow(chunk);
       if (taken === chunk.length) {
-        this.serverActiveMs = now;
+        this.serverActiveMs = this.clientActiveMs;
         return;
       }
       if (taken < 0) return; // its close comes next
@@ -329,27 +379,38 @@ export class Session implements Timed {
     else (this.upMore ??= []).push(chunk);
     this.client.pause();
   }
+  /** Bytes that the server's kernel has not taken yet. */
+  pendingUp(): number {
+    let n = this.up?.length ?? 0;
+    if (this.upMore !== null) for (const c of this.upMore) n += c.length;
+    return n;
+  }
 
   fromServer(chunk: Buffer): void {
     this.bytesDown += chunk.length;
-    const now = nowMs();
-    this.serverActiveMs = now;
+    this.serverActiveMs = nowMs();
+    if (this.resp !== null) this.resp.fromServer(chunk);
+    else this.sendDown(chunk);
+  }
+  /** Bytes for the client. */
+  sendDown(chunk: Buffer): void {
+    if (this.state === CLOSED) return;
     if (this.down === null) {
       const taken = this.client.writeNow(chunk);
       if (taken === chunk.length) {
-        this.clientActiveMs = now;
+        this.clientActiveMs = this.serverActiveMs;
         return;
       }
       if (taken < 0) return;
       this.down = taken === 0 ? chunk : chunk.subarray(taken);
     } else (this.downMore ??= []).push(chunk);
-    this.server!.pause();
+    this.server?.pause();
   }
 
   /** Sends what waits for the server; the client is read again when all has gone. */
   flushUp(): void {
     const server = this.server;
-    if (server === null || this.state !== PUMPING) return;
+    if (server === null || this.state !== PUMPING || (this.gated && this.resp === null)) return;
     while (this.up !== null) {
       const taken = server.writeNow(this.up);
       if (taken < 0) return;
@@ -362,7 +423,7 @@ export class Session implements Timed {
     }
     this.upMore = null;
     if (this.upEnd) this.shutUp();
-    else this.client.resume();
+    else if (this.resp === null ? !this.gated : this.resp.wantsInput) this.client.resume();
   }
   flushDown(): void {
     while (this.down !== null) {
@@ -386,14 +447,16 @@ export class Session implements Timed {
     this.upEnd = true;
     this.clientActiveMs = nowMs();
     if (this.state === PUMPING) {
-      if (this.up === null) this.shutUp();
+      if (this.up === null && (this.resp === null || !this.resp.hasWaiting)) this.shutUp();
       if (this.state === PUMPING) this.watch(this.clientActiveMs);
       return;
     }
+    if (this.resp !== null && !this.resp.isIdle) return; // it still gets its answers
     // Nothing to forward and nobody who reads: the client has given up.
     if (this.up === null || this.back?.config.options.has("abortonclose")) this.end(`C${PHASE[this.state]}`);
   }
   serverEnded(): void {
+    if (this.mayOutlive) return this.lost("gone", false, false);
     this.downEnd = true;
     this.serverActiveMs = nowMs();
     if (this.down === null) this.shutDown();
@@ -422,6 +485,7 @@ export class Session implements Timed {
   }
   serverClosed(error: Error | null): void {
     if (this.state !== PUMPING) return;
+    if (this.mayOutlive) return this.lost("gone", false, false);
     this.server = null;
     if (error === null && (this.downEnd || this.upShut)) {
       // Closed as agreed (after our FIN there is no separate event for its own): what is still due to the client goes out first.
@@ -434,15 +498,73 @@ export class Session implements Timed {
     this.end("SD");
   }
 
-  /** Goes to another server when one is chosen. Only what has sent nothing yet can (the RESP path is not taken here): false. */
-  move(): boolean {
-    if (this.state !== CONNECTING && this.state !== TURNAROUND) return false;
+  get isOver(): boolean {
+    return this.state === CLOSED;
+  }
+  /** The end of its server need not be its own. */
+  private get mayOutlive(): boolean {
+    return this.resp !== null && !this.resp.opaque && !this.resp.state.quitting && !this.upShut && this.state === PUMPING;
+  }
+
+  /**
+   * The server is gone, or has refused as only a replica does (`suspect`): the client is kept, and goes on once it is known what has
+   * happened. A server that is alive, the same and still the master has closed this connection on purpose: so do we.
+   */
+  lost(why: "gone" | "suspect", nothingDone: boolean, first: boolean): void {
+    const { back, resp, target } = this;
+    if (back === null || back.verify === null || target === null || resp === null || !resp.detach(nothingDone, first))
+      return this.end("SD");
+    this.leaveServer();
+    this.hold();
+    back.verify(target, (same) => {
+      if (this.state !== HELD) return;
+      if (why === "gone" && same) this.end("--");
+      else this.dispatch(null);
+    });
+  }
+  private leaveServer(): void {
+    const conn = this.server;
+    this.server = null;
+    this.up = null;
+    this.upMore = null;
+    this.gated = false;
     this.dialing?.cancel();
     this.dialing = null;
-    this.server = null;
+    if (conn?.isOpen) conn.terminate();
     this.release();
+  }
+
+  /** Leaves its server for whichever is chosen next. False: it cannot, because its bytes mean nothing to another one. */
+  move(): boolean {
+    if (this.state === PUMPING) {
+      if (this.resp === null || !this.resp.detach(false, false)) return false;
+    } else if (this.state !== CONNECTING && this.state !== TURNAROUND) return false;
+    this.leaveServer();
     this.dispatch(null);
     return true;
+  }
+
+  /** Shut: nothing new goes to the server, because it may be about to lose its role; what is under way goes on. */
+  gate(shut: boolean): void {
+    if (this.state !== PUMPING || this.gated === shut) return;
+    this.gated = shut;
+    const now = nowMs();
+    if (shut) {
+      this.heldSinceMs = now;
+      if (this.resp !== null) this.resp.setOpen(false);
+      else this.client.pause();
+      this.engine.timers.set(this, now + this.back!.config.holdMs);
+      return;
+    }
+    this.heldSinceMs = 0;
+    this.clientActiveMs = now;
+    this.serverActiveMs = now;
+    this.watch(now);
+    if (this.resp !== null) this.resp.setOpen(true);
+    if (this.isOver) return;
+    if (this.up !== null) this.flushUp();
+    else if (this.upEnd) this.shutUp();
+    else this.client.resume();
   }
 
   /** Ends the session for a reason of ours: D server down, U server up, K administrator. */
@@ -524,6 +646,7 @@ export class Session implements Timed {
   expire(now: number): void {
     switch (this.state) {
       case HELD:
+        return this.heldTooLong(now);
       case QUEUED:
         return this.end("sQ");
       case CONNECTING:
@@ -533,6 +656,11 @@ export class Session implements Timed {
       case TURNAROUND:
         return this.target === null ? this.dispatch(null) : this.connect(this.target);
       case PUMPING: {
+        if (this.gated) {
+          // Time stands still; only what has waited too long is answered.
+          if (this.resp !== null && this.resp.hasWaiting && !this.resp.failWaiting()) return this.end("sD");
+          return this.engine.timers.set(this, now + this.back!.config.holdMs);
+        }
         const client = this.clientDeadline();
         const server = this.serverDeadline();
         // HAProxy looks at the client's side first. A side that is over time counts as ended: the other one gets a FIN, and its own time.
@@ -576,13 +704,13 @@ export const serverSide: ConnHandler<Session> = {
     conn.data.connected();
   },
   data(conn, chunk) {
-    conn.data.fromServer(chunk);
+    if (conn.data.server === conn) conn.data.fromServer(chunk);
   },
   drained(conn) {
-    conn.data.flushUp();
+    if (conn.data.server === conn) conn.data.flushUp();
   },
   end(conn) {
-    conn.data.serverEnded();
+    if (conn.data.server === conn) conn.data.serverEnded();
   },
   close(conn, error) {
     if (conn.data.server === conn) conn.data.serverClosed(error);

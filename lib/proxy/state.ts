@@ -122,6 +122,8 @@ export class Backend {
   readonly byAuthority: boolean;
   /** The authority's choice; null: hold. */
   chosen: Server | null;
+  /** Asks a server anew who it is; `same`: it lives, is the same process, and is still the choice. Null without an authority. */
+  verify: ((server: Server, done: (same: boolean) => void) => void) | null;
   /** Since when (performance.now) there is no choice; 0 when there is one. */
   holdingSinceMs: number;
   active: number;
@@ -143,6 +145,7 @@ export class Backend {
     this.held = new Set();
     this.byAuthority = byAuthority;
     this.chosen = null;
+    this.verify = null;
     this.holdingSinceMs = 0;
     this.active = 0;
     this.activeMax = 0;

@@ -59,7 +59,7 @@ export function drainQueues(server: Server): void {
 
 export function shutSessions(server: Server, letter: "D" | "U" | "K"): number {
   const count = server.sessions.size;
-  for (const s of server.sessions) s.kill(letter);
+  for (const s of server.sessions) if (letter !== "D" || !server.backend.byAuthority || !s.move()) s.kill(letter);
   return count;
 }
 
