@@ -48,10 +48,16 @@ function isPlainDefault(words: readonly string[], password: string): boolean {
   return rules.every((rule) => usual.includes(rule) || (password === "" ? open : secret).includes(rule));
 }
 
-/** What is taken and does not have the effect that it promises: lines for the log. */
-export function shortfalls(config: Config): string[] {
-  if (config.sentinel || !config.bool("appendonly")) return [];
-  return [
-    "WARNING: appendonly is on, but this version of redisha writes no append only file: what comes after the last RDB save is lost in a crash.",
-  ];
+/** Tells the log what is taken and does not have the effect that it promises, now and when CONFIG SET asks for it; TLS is refused there too. */
+export function tellShortfalls(config: Config, warn: (text: string) => void): void {
+  const appendonly = (): null => {
+    if (!config.sentinel && config.bool("appendonly"))
+      warn(
+        "WARNING: appendonly is on, but this version of redisha writes no append only file: what comes after the last RDB save is lost in a crash.",
+      );
+    return null;
+  };
+  appendonly();
+  config.hook("appendonly", appendonly);
+  config.hook("tls-port", () => (config.number("tls-port") === 0 ? null : "this version of redisha does not speak TLS"));
 }

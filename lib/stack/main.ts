@@ -45,6 +45,8 @@ export async function runStack(args: readonly string[]): Promise<number> {
   // The second time it means: at once.
   const stop = (): void => (stack.stopping ? void stack.stop() : end());
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) onSignal(signal, stop);
+  // Nobody reads any more (`| head`): as good as Ctrl-C.
+  process.stdout.on("error", stop);
   const keys = process.stdin.isTTY === true && process.stdout.isTTY === true;
   if (keys) watchKeys(stack, stop);
   let code = 0;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { refusal, shortfalls } from "../../lib/cli/unsupported.ts";
+import { refusal, tellShortfalls } from "../../lib/cli/unsupported.ts";
 import { Config } from "../../lib/config/config.ts";
 import { readRedisConf } from "../../lib/config/redis_conf.ts";
 import { tempDir } from "../support/programs.ts";
@@ -47,7 +47,17 @@ test.each([
 
 test("appendonly warns, and refuses where there is data that it would hide", () => {
   const config = read("appendonly yes");
-  expect([refusal(config), shortfalls(config).length, shortfalls(read("appendonly no")).length]).toEqual([null, 1, 0]);
+  const told: string[] = [];
+  tellShortfalls(config, (text) => told.push(text));
+  expect([refusal(config), told.length]).toEqual([null, 1]);
+  const off = read("appendonly no");
+  tellShortfalls(off, (text) => told.push(text));
+  expect(told.length).toBe(1);
+  const may = { loading: false, mayProtected: true };
+  expect(off.set(["appendonly", "yes"], may)).toBeNull();
+  expect(told.length).toBe(2);
+  expect(off.set(["tls-port", "6380"], may)).toContain("this version of redisha does not speak TLS");
+  expect(off.number("tls-port")).toBe(0);
   mkdirSync(join(dir, "appendonlydir"));
   const manifest = join(dir, "appendonlydir/appendonly.aof.manifest");
   writeFileSync(manifest, "");
