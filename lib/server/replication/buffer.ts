@@ -10,6 +10,11 @@
  */
 
 const BLOCK_BYTES = 64 * 1024;
+const BLOCK_MIN_BYTES = 4096;
+/** Redis CONFIG_REPL_BACKLOG_MIN_SIZE. */
+const BACKLOG_MIN_BYTES = 16 * 1024;
+/** Buffers of dropped blocks that are kept for the next ones. */
+const SPARE_BLOCKS = 16;
 
 interface Block {
   buf: Buffer;
@@ -35,10 +40,12 @@ export class Reader {
 export class ReplicationBuffer {
   private head: Block | null;
   private tail: Block | null;
+  /** Readers that came while there was no block: they stand in the first one that comes. */
+  private readonly early: Set<Reader>;
+  private readonly spare: Buffer[];
   /** Offset after the newest byte: master_repl_offset. */
   end: number;
-  /** repl-backlog-size. */
-  sizeBytes: number;
+  private size: number;
   /** False: no backlog, bytes are kept for readers alone. */
   keeps: boolean;
   /** Blocks' bytes (INFO mem_total_replication_buffers). */
@@ -47,10 +54,22 @@ export class ReplicationBuffer {
   constructor(sizeBytes: number) {
     this.head = null;
     this.tail = null;
+    this.early = new Set();
+    this.spare = [];
     this.end = 0;
-    this.sizeBytes = sizeBytes;
+    this.size = Math.max(BACKLOG_MIN_BYTES, sizeBytes);
     this.keeps = false;
     this.memoryBytes = 0;
+  }
+
+  /** Bytes that are kept at least (repl-backlog-size, 16 KiB or more). */
+  get sizeBytes(): number {
+    return this.size;
+  }
+  set sizeBytes(bytes: number) {
+    this.size = Math.max(BACKLOG_MIN_BYTES, bytes);
+    this.spare.length = 0;
+    this.trim();
   }
 
   /** Offset before the oldest byte that is there. */
@@ -78,11 +97,17 @@ export class ReplicationBuffer {
 
   private addBlock(): Block {
     // Small backlogs get small blocks, so that trimming a block never takes much of them (Redis: a sixteenth).
-    const bytes = Math.min(BLOCK_BYTES, Math.max(4096, this.sizeBytes >> 4));
-    const block: Block = { buf: Buffer.allocUnsafeSlow(bytes), start: this.end, used: 0, next: null, readers: 0 };
-    this.memoryBytes += bytes;
-    if (this.tail === null) this.head = block;
-    else this.tail.next = block;
+    const bytes = Math.min(BLOCK_BYTES, Math.max(BLOCK_MIN_BYTES, Math.floor(this.size / 16)));
+    const block: Block = { buf: this.spare.pop() ?? Buffer.allocUnsafeSlow(bytes), start: this.end, used: 0, next: null, readers: 0 };
+    this.memoryBytes += block.buf.length;
+    if (this.tail === null) {
+      this.head = block;
+      for (const reader of this.early) {
+        reader.block = block;
+        block.readers++;
+      }
+      this.early.clear();
+    } else this.tail.next = block;
     this.tail = block;
     this.trim();
     return block;
@@ -92,15 +117,18 @@ export class ReplicationBuffer {
   trim(): void {
     while (this.head !== null && this.head !== this.tail && this.head.readers === 0) {
       const after = this.head.start + this.head.used;
-      if (this.keeps && this.end - after < this.sizeBytes) return;
+      if (this.keeps && this.end - after <= this.size) return;
       this.memoryBytes -= this.head.buf.length;
+      if (this.spare.length < SPARE_BLOCKS) this.spare.push(this.head.buf);
       this.head = this.head.next;
     }
   }
 
-  /** Forgets all bytes; the offset goes on. Readers must be gone. */
+  /** Forgets all bytes; the offset goes on. A reader that is still there reads what it had to its end, and nothing new. */
   clear(): void {
     this.head = this.tail = null;
+    this.early.clear();
+    this.spare.length = 0;
     this.memoryBytes = 0;
   }
 
@@ -115,36 +143,30 @@ export class ReplicationBuffer {
     if (offset > this.end || offset < this.start) return null;
     let block = this.head;
     while (block !== null && block.start + block.used <= offset && block.next !== null) block = block.next;
-    if (block !== null) block.readers++;
-    return new Reader(offset, block);
+    return this.enter(new Reader(offset, block));
   }
 
   /** Another reader at the same place. */
   fork(reader: Reader): Reader {
-    this.settle(reader);
+    return this.enter(new Reader(reader.offset, reader.block));
+  }
+
+  private enter(reader: Reader): Reader {
     if (reader.block !== null) reader.block.readers++;
-    return new Reader(reader.offset, reader.block);
+    else this.early.add(reader);
+    return reader;
   }
 
   /** Lets a reader go. */
   release(reader: Reader): void {
     if (reader.block !== null) reader.block.readers--;
     reader.block = null;
+    this.early.delete(reader);
     this.trim();
   }
 
-  /** A reader that came before the first block now stands in it. */
-  private settle(reader: Reader): void {
-    if (reader.block !== null || this.head === null) return;
-    let block: Block = this.head;
-    while (block.next !== null && block.start + block.used <= reader.offset) block = block.next;
-    block.readers++;
-    reader.block = block;
-  }
-
-  /** The bytes from the reader's place on that lie in one piece; empty when it has read all. Valid until the next append. */
+  /** The bytes from the reader's place on that lie in one piece; null when it has read all. Valid until the next append. */
   peek(reader: Reader): Buffer | null {
-    this.settle(reader);
     let block = reader.block;
     if (block === null) return null;
     while (block.start + block.used <= reader.offset && block.next !== null) {
@@ -160,5 +182,13 @@ export class ReplicationBuffer {
   /** The reader has used k bytes of what peek gave. */
   advance(reader: Reader, k: number): void {
     reader.offset += k;
+  }
+
+  /** The newest bytes, at most `bytes` of them (what the log shows when the stream makes no sense). */
+  latest(bytes: number): Buffer {
+    const pieces: Buffer[] = [];
+    for (let b = this.head; b !== null; b = b.next)
+      if (b.start + b.used > this.end - bytes) pieces.push(b.buf.subarray(Math.max(0, this.end - bytes - b.start), b.used));
+    return Buffer.concat(pieces);
   }
 }

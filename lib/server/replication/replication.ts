@@ -106,7 +106,6 @@ export class Replication implements Consumer {
     };
     config.watch("repl-backlog-size", (c) => {
       this.buffer.sizeBytes = c.number("repl-backlog-size");
-      this.buffer.trim();
     });
     config.watch(["replica-read-only", "replica-serve-stale-data", "min-replicas-to-write", "min-replicas-max-lag"], () => this.setGates());
     server.cronJobs.push((nowMs) => this.cron(nowMs));
@@ -231,8 +230,6 @@ export class Replication implements Consumer {
   keepBacklog(): void {
     if (this.buffer.keeps) return;
     this.buffer.keeps = true;
-    // Redis counts from one byte further, so that an offset of a backlog that was freed never fits the new one.
-    if (this.master === null && this.buffer.length === 0) this.buffer.restart(this.buffer.end + 1);
     this.setConsumer();
   }
 
