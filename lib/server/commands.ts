@@ -120,8 +120,9 @@ export function serverRuns(s: Server): Record<string, Run> {
     if (lazy === null) return;
     const keys = all ? flushAll(lazy) : keyspaceOf(c).flush(lazy);
     s.service.tracking.flushed();
-    // Redis counts the flush itself too, so that an empty data set is saved and replicated.
+    // The flush itself goes to replicas even when nothing was there, but counts as no change, and as none at all when it is on disk.
     c.dirty += all && s.parts.flushedAll() ? 1 : keys + 1;
+    s.propagation.dirty--;
     c.out.ok();
   };
   return {

@@ -27,7 +27,7 @@ import type { Server } from "./server.ts";
 export const debugParts: Record<string, (c: Call) => void> = {};
 
 /** Switches that tests set and cron reads. */
-export const debugSwitches = { activeExpire: true, pauseCron: false };
+export const debugSwitches = { activeExpire: true, pauseCron: false, skipChecksums: false };
 
 function sleep(c: Call): void {
   const seconds = Number(c.text(2));
@@ -198,6 +198,10 @@ export function debugRuns(s: Server): Record<string, Run> {
       settings.quicklistPackedThresholdBytes = Number(m[1]) * unit;
       c.out.ok();
     },
+    "set-skip-checksum-validation": (c) => {
+      debugSwitches.skipChecksums = c.text(2) !== "0";
+      c.out.ok();
+    },
     "pause-cron": (c) => {
       debugSwitches.pauseCron = c.text(2) !== "0";
       c.out.ok();
@@ -206,7 +210,6 @@ export function debugRuns(s: Server): Record<string, Run> {
     "change-repl-id": (c) => c.out.ok(),
     jmap: (c) => c.out.ok(),
     // Switches of checks that redisha does not have, or always makes.
-    "set-skip-checksum-validation": (c) => c.out.ok(),
     "set-disable-deny-scripts": (c) => c.out.ok(),
     help: (c) => {
       const lines = debugHelp();

@@ -1,12 +1,15 @@
 /**
  * DUMP, RESTORE and RDB files: the original reads what we write and the other way round, and both answer bad payloads alike.
  */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Both } from "../support/both.ts";
 import { hasRedis, startServer, tempDir, type Kind } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
+
+// The machine may be busy.
+setDefaultTimeout(60000);
 
 type Words = (string | number | Buffer)[];
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);

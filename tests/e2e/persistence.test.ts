@@ -1,9 +1,12 @@
 /** The data set on disk, on the compiled file: what survives kills, full disks and broken files, and what clients are told meanwhile. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, readdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasRedis, Program, redisha, freePort, startServer, tempDir, until, confText } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
+
+// The machine may be busy.
+setDefaultTimeout(60000);
 
 const file = (p: Program): string => join(p.dir, "dump.rdb");
 const temporaries = (p: Program): string[] => readdirSync(p.dir).filter((name) => name.startsWith("temp-"));
@@ -306,5 +309,5 @@ describe.skipIf(!hasRedis || !mayMount)("a full disk", () => {
     Bun.spawnSync(["nsenter", `--mount=/proc/${p.pid}/ns/mnt`, "mount", "-o", "remount,size=30m", disk]);
     await until("the next try", async () => (await p.info("persistence"))["rdb_last_bgsave_status"] === "ok", 20000);
     expect(await p.cli("set", "c", "1")).toBe("OK");
-  }, 40000);
+  });
 });

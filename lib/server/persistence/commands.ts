@@ -46,7 +46,7 @@ function reload(p: Persistence, c: Call): void {
   const { server } = p;
   let end: LoadEnd;
   try {
-    end = loadFileSync(p.path, server.config.bool("rdbchecksum"), { ...p.loadOptions(), replace: options.has("merge") });
+    end = loadFileSync(p.path, p.checksums, { ...p.loadOptions(), replace: options.has("merge") });
   } catch (error) {
     server.log.warning(`Fatal error: can't open the RDB file ${p.path} for reading: ${strerror(error)}`);
     return c.out.errorText("ERR Error trying to load the RDB dump, check server logs.");

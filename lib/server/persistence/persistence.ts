@@ -15,6 +15,7 @@ import { ERR } from "../../resp/errors.ts";
 import { usedMemory } from "../../store/arena.ts";
 import { clock, readClock } from "../../time/clock.ts";
 import { REDIS_VERSION } from "../../config/version.ts";
+import { debugSwitches } from "../debug.ts";
 import type { Server, ShutdownWish } from "../server.ts";
 import { FileSink, SyncFileSink, openFailure } from "./file_sink.ts";
 import { FileFeeder, openRdb } from "./file_source.ts";
@@ -130,6 +131,11 @@ export class Persistence {
   /** What the last load found; null: nothing was loaded yet. */
   get lastLoaded(): LoadedInfo | null {
     return this.server.lastLoaded;
+  }
+
+  /** Checksums of files are looked at. */
+  get checksums(): boolean {
+    return this.server.config.bool("rdbchecksum") && !debugSwitches.skipChecksums;
   }
 
   get path(): string {
@@ -386,7 +392,7 @@ export class Persistence {
 
   /** Loads dbfilename, if there is one. A file that cannot be read ends the process. Redis server.c: loadDataFromDisk. */
   async loadAtBoot(): Promise<void> {
-    const { log, config } = this.server;
+    const { log } = this.server;
     const path = this.path;
     let file: { fd: number; size: number };
     try {
@@ -397,7 +403,7 @@ export class Persistence {
       this.server.process.fail("Fatal error loading the DB, check server logs. Exiting.");
     }
     const from = readClock();
-    const source = new RdbSource(config.bool("rdbchecksum"));
+    const source = new RdbSource(this.checksums);
     const feeder = new FileFeeder(file.fd, source);
     const end = await new Promise<LoadEnd>((resolve) => {
       feeder.begin(this.loadFrom(source, { totalBytes: file.size, starved: () => feeder.more(), done: resolve }));

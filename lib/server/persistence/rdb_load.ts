@@ -15,7 +15,18 @@ import { freeLoose } from "../../store/room.ts";
 import { hashBytes } from "../../store/seed.ts";
 import { createString } from "../../store/string.ts";
 import { clock, readClock } from "../../time/clock.ts";
-import { EMPTY_KEY, NO_MEMORY, SHAPE_FITS, attachLoose, loadValue, packedHead, packedShape, packedValue } from "./rdb_load_value.ts";
+import {
+  ALL,
+  EMPTY_KEY,
+  HEADERS,
+  NO_MEMORY,
+  SHAPE_FITS,
+  attachLoose,
+  loadValue,
+  packedHead,
+  packedShape,
+  packedValue,
+} from "./rdb_load_value.ts";
 import * as T from "./rdb_format.ts";
 import type { RdbSource } from "./rdb_source.ts";
 
@@ -32,6 +43,7 @@ export interface LoadOptions {
   expired?: (db: number, key: Buffer, start: number, end: number) => void;
   /** A key that is there already is replaced (DEBUG RELOAD NOFLUSH), else it is an error. */
   replace: boolean;
+  /** Packed values are looked at element by element (sanitize-dump-payload). */
   deep: boolean;
   log: Log;
   /** key-load-delay, microseconds a key. */
@@ -63,6 +75,7 @@ export class RdbLoader {
   /** A reason to end the process whatever the bytes come from (databases beyond ours, duplicate keys). */
   fatal: boolean;
   private readonly options: LoadOptions;
+  private readonly check: number;
   private readonly machine: Generator<number, boolean>;
   private deadlineMs: number;
   private looked: number;
@@ -85,6 +98,7 @@ export class RdbLoader {
     this.expireMs = -1;
     this.idle = -1;
     this.frequency = -1;
+    this.check = options.deep ? ALL : HEADERS;
     this.machine = this.run();
   }
 
@@ -128,7 +142,7 @@ export class RdbLoader {
         }
         if (!(type === T.T_STRING ? this.addString(ks, length) : this.addPacked(ks, length, type))) return false;
       } else {
-        const value = loadValue(s, type, this.options.deep);
+        const value = loadValue(s, type, this.check);
         let step = value.next();
         while (!step.done) {
           yield NEED_BYTES;
@@ -225,9 +239,9 @@ export class RdbLoader {
   private addPacked(ks: Keyspace, length: number, type: number): boolean {
     const s = this.source;
     const { strB: b, strStart: start, strEnd: end } = s;
-    const { deep } = this.options;
-    if (packedShape(s, type, b, start, end, deep) !== SHAPE_FITS)
-      return this.addLoose(ks, length, s.failure === null ? packedValue(s, type, b, start, end, deep) : 0);
+    const { check } = this;
+    if (packedShape(s, type, b, start, end, check) !== SHAPE_FITS)
+      return this.addLoose(ks, length, s.failure === null ? packedValue(s, type, b, start, end, check) : 0);
     if (!this.admit(ks, length)) return s.failure === null;
     const [valueType, encoding] = packedHead(type);
     const ref = ks.create(this.key, 0, length, valueType, encoding, end - start, this.expireMs);

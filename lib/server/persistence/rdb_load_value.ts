@@ -4,7 +4,7 @@
  *   RdbSource --loadValue(type)--> ref of a loose entry
  *
  * A generator, because a value may come in pieces: it yields whenever the source needs more bytes. Packed encodings are checked (headers always,
- * everything when `deep`) and taken as they are; old ones, and those beyond today's thresholds, are rebuilt through the types' own functions.
+ * more where asked to) and taken as they are; old ones, and those beyond today's thresholds, are rebuilt through the types' own functions.
  */
 import { copyBlock, free } from "../../store/arena.ts";
 import {
@@ -42,6 +42,11 @@ export const FAILED = 0;
 export const NO_MEMORY = -1;
 export const EMPTY_KEY = -2;
 
+/** How closely packed bytes are looked at: what is said of the whole; every element's bounds, too; and that members are different. */
+export const HEADERS = 0;
+export const BOUNDS = 1;
+export const ALL = 2;
+
 /** What packedShape says of packed bytes. */
 export const SHAPE_BROKEN = 0;
 export const SHAPE_EMPTY = 1;
@@ -52,8 +57,8 @@ export const SHAPE_FITS = 3;
 
 const text = Buffer.alloc(32);
 
-/** Loads a value of a type other than string. `deep` checks packed bytes element by element (sanitize-dump-payload). */
-export function* loadValue(s: RdbSource, type: number, deep: boolean): Generator<void, number> {
+/** Loads a value of a type other than string. `check`: how closely packed bytes are looked at. */
+export function* loadValue(s: RdbSource, type: number, check: number): Generator<void, number> {
   switch (type) {
     case T.T_HASH:
       return yield* loadHash(s);
@@ -67,7 +72,7 @@ export function* loadValue(s: RdbSource, type: number, deep: boolean): Generator
         if (s.failure !== null) return FAILED;
         yield;
       }
-      return packedValue(s, type, s.strB, s.strStart, s.strEnd, deep);
+      return packedValue(s, type, s.strB, s.strStart, s.strEnd, check);
     case T.T_HASH_ZIPLIST:
     case T.T_ZSET_ZIPLIST:
     case T.T_HASH_ZIPMAP:
@@ -75,13 +80,13 @@ export function* loadValue(s: RdbSource, type: number, deep: boolean): Generator
         if (s.failure !== null) return FAILED;
         yield;
       }
-      return oldPacked(s, type, deep);
+      return oldPacked(s, type);
     case T.T_LIST:
       return yield* loadList(s);
     case T.T_LIST_ZIPLIST:
     case T.T_LIST_QUICKLIST:
     case T.T_LIST_QUICKLIST_2:
-      return yield* loadQuicklist(s, type, deep);
+      return yield* loadQuicklist(s, type, check);
     case T.T_ZSET:
     case T.T_ZSET_2:
       return yield* loadZSet(s, type);
@@ -118,19 +123,19 @@ export function packedHead(type: number): [number, number] {
 }
 
 /** Checks b[start, end) as the packed bytes of a type; sets the source's failure when they are broken. */
-export function packedShape(s: RdbSource, type: number, b: Buffer, start: number, end: number, deep: boolean): number {
+export function packedShape(s: RdbSource, type: number, b: Buffer, start: number, end: number, check: number): number {
   const size = end - start;
   if (type === T.T_SET_INTSET) {
-    if (!intsetValid(b, start, size, deep)) return broken(s, "Intset integrity check failed.");
+    if (!intsetValid(b, start, size, check !== HEADERS)) return broken(s, "Intset integrity check failed.");
     return intsetLength(b, start) > settings.setMaxIntsetEntries || size > PACKED_MAX ? SHAPE_BIG : SHAPE_FITS;
   }
   const name = type === T.T_HASH_LISTPACK ? "Hash" : type === T.T_ZSET_LISTPACK ? "Zset" : "Set";
-  if (!lpValid(b, start, size, deep)) return broken(s, `${name} listpack integrity check failed.`);
+  if (!lpValid(b, start, size, check !== HEADERS)) return broken(s, `${name} listpack integrity check failed.`);
   const count = lpLength(b, start);
   if (count === 0) return SHAPE_EMPTY;
   const pairs = type !== T.T_SET_LISTPACK;
   if (pairs && (count & 1) !== 0) return broken(s, `${name} listpack integrity check failed.`);
-  if (deep && duplicates(b, start, pairs)) return broken(s, `${name} listpack integrity check failed.`);
+  if (check === ALL && duplicates(b, start, pairs)) return broken(s, `${name} listpack integrity check failed.`);
   const most =
     type === T.T_HASH_LISTPACK
       ? settings.hashMaxListpackEntries
@@ -160,8 +165,8 @@ function duplicates(b: Buffer, lp: number, pairs: boolean): boolean {
 }
 
 /** A loose entry from packed bytes. */
-export function packedValue(s: RdbSource, type: number, b: Buffer, start: number, end: number, deep: boolean): number {
-  switch (packedShape(s, type, b, start, end, deep)) {
+export function packedValue(s: RdbSource, type: number, b: Buffer, start: number, end: number, check: number): number {
+  switch (packedShape(s, type, b, start, end, check)) {
     case SHAPE_BROKEN:
       return FAILED;
     case SHAPE_EMPTY:
@@ -186,7 +191,7 @@ function verbatim(type: number, b: Buffer, start: number, end: number): number {
 }
 
 /** Ziplists and zipmaps become listpacks first. They are checked to the last byte always: nothing else makes their walk safe. */
-function oldPacked(s: RdbSource, type: number, deep: boolean): number {
+function oldPacked(s: RdbSource, type: number): number {
   const { strB: b, strStart: start, strEnd: end } = s;
   const zipmap = type === T.T_HASH_ZIPMAP;
   if (zipmap ? !zmValid(b, start, end - start, true) : !zlValid(b, start, end - start, true)) {
@@ -195,7 +200,17 @@ function oldPacked(s: RdbSource, type: number, deep: boolean): number {
   }
   const out = Buffer.allocUnsafe(zipmap ? zmListpackBytes(b, start) : zlListpackBytes(b, start));
   const bytes = zipmap ? zmToListpack(b, start, out, 0) : zlToListpack(b, start, out, 0);
-  return packedValue(s, type === T.T_ZSET_ZIPLIST ? T.T_ZSET_LISTPACK : T.T_HASH_LISTPACK, out, 0, bytes, deep);
+  if (zipmap && longestElement(out, 0) > settings.hashMaxListpackValue) return rebuildHash(s, out, 0);
+  return packedValue(s, type === T.T_ZSET_ZIPLIST ? T.T_ZSET_LISTPACK : T.T_HASH_LISTPACK, out, 0, bytes, ALL);
+}
+
+function longestElement(b: Buffer, lp: number): number {
+  let most = 0;
+  for (let p = lpFirst(b, lp); p >= 0; p = lpNext(b, p)) {
+    lpRead(b, p);
+    if (!elIsInt && elEnd - elStart > most) most = elEnd - elStart;
+  }
+  return most;
 }
 
 // ------------------------------------------------------------------------------------------------------------------------ hashes
@@ -214,7 +229,7 @@ function rebuildHash(s: RdbSource, b: Buffer, lp: number): number {
     lpRead(b, at);
     if (elIsInt) ref = hashSet(loose, ref, field, fs, fe, value, 0, elWrite(b, value, 0));
     else ref = hashSet(loose, ref, field, fs, fe, b, elStart, elEnd);
-    if (hashChanged === 0) return discard(s, ref, "Hash with dup elements");
+    if (hashChanged === 0) return discard(s, ref, "Hash listpack with dup elements");
   }
   return hashChanged < 0 ? outOfMemory(ref) : ref;
 }
@@ -357,7 +372,7 @@ function addListpack(ref: number, b: Buffer, start: number): number {
 }
 
 /** Nodes: listpacks and single elements (T_LIST_QUICKLIST_2), or ziplists (T_LIST_QUICKLIST, T_LIST_ZIPLIST is one of them). */
-function* loadQuicklist(s: RdbSource, type: number, deep: boolean): Generator<void, number> {
+function* loadQuicklist(s: RdbSource, type: number, check: number): Generator<void, number> {
   let nodes = 1;
   if (type !== T.T_LIST_ZIPLIST) {
     if (!(yield* needLength(s))) return FAILED;
@@ -377,12 +392,13 @@ function* loadQuicklist(s: RdbSource, type: number, deep: boolean): Generator<vo
     }
     if (!(yield* needString(s))) return discard(s, ref);
     const size = s.strEnd - s.strStart;
+    if (size === 0) return discard(s, ref, "Quicklist integrity check failed.");
     let next: number;
     if (container === T.NODE_PLAIN) {
       next = pushLoose(ref, s.strB, s.strStart, s.strEnd);
       if (listChanged < 0) next = -1;
     } else if (type === T.T_LIST_QUICKLIST_2) {
-      if (!lpValid(s.strB, s.strStart, size, deep)) return discard(s, ref, "Listpack integrity check failed.");
+      if (!lpValid(s.strB, s.strStart, size, check !== HEADERS)) return discard(s, ref, "Listpack integrity check failed.");
       // An empty node is skipped, as Redis skips it.
       next = lpFirst(s.strB, s.strStart) < 0 ? ref : addListpack(ref, s.strB, s.strStart);
     } else {
