@@ -28,6 +28,9 @@ export interface LinkOptions {
 /** Called with the reply, or undefined when the link was lost before it came. */
 export type OnReply = (reply: Reply | undefined) => void;
 
+/** How long a peer may take to close after end(). */
+const END_MS = 1000;
+
 export class Link {
   readonly options: LinkOptions;
   readonly conn: Conn<Link>;
@@ -100,6 +103,19 @@ export class Link {
     this.cancelDial();
     this.finish(null);
     if (this.conn.isOpen) this.conn.terminate();
+  }
+
+  /** Sends what is queued, then closes, with a reset when the peer takes too long. Replies still to come are lost; `closed` is called now. */
+  end(): void {
+    if (this.over) return;
+    this.cancelDial();
+    this.conn.flush();
+    this.finish(null);
+    if (!this.conn.isOpen) return;
+    this.conn.closeAfterFlush();
+    setTimeout(() => {
+      if (this.conn.isOpen) this.conn.terminate();
+    }, END_MS).unref();
   }
 
   private schedule(): void {

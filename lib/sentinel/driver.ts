@@ -103,9 +103,7 @@ export class Driver {
       case "connect":
         return this.connect(a);
       case "close":
-        this.links.get(a.link)?.link.close();
-        this.links.delete(a.link);
-        return;
+        return this.close(a.link);
       case "send":
         return this.send(a.link, a.args);
       case "persist":
@@ -161,6 +159,14 @@ export class Driver {
   private lost(id: LinkId, reason: string, error: Error | null): void {
     if (!this.links.delete(id)) return;
     this.feed({ kind: "linkDown", link: id, reason, refused: (error as { code?: string } | null)?.code === "ECONNREFUSED" });
+  }
+
+  /** What was sent before goes out: the last words to an old master are commands. */
+  private close(id: LinkId): void {
+    const open = this.links.get(id);
+    this.links.delete(id);
+    if (open?.link.isConnected) open.link.end();
+    else open?.link.close();
   }
 
   private send(id: LinkId, args: string[]): void {

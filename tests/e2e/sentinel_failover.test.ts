@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { createSentinel } from "@redis/client";
 import Redis from "ioredis";
 import { hasRedis, until } from "../support/programs.ts";
+import { Wire } from "../support/wire.ts";
 import { Fleet, events, fileOf, master_ } from "../support/sentinel_fleet.ts";
 
 const real = test.skipIf(!hasRedis);
@@ -81,6 +82,52 @@ for (const [name, kinds] of [
     const last = await fleet.switched(next);
     await fleet.follows(next, last);
   });
+
+real("a planned failover loses no acknowledged write: the master holds writes until its replica has them", async () => {
+  await using fleet = await Fleet.start({ replicas: 2, sentinels: ["redisha", "redisha", "redisha"], downAfterMs: 3000 });
+  const old = fleet.master;
+  const wire = await Wire.connect(old.port);
+  const acked: string[] = [];
+  let over = false;
+  const writing = (async () => {
+    for (let i = 0; !over; i++) {
+      const reply = await wire.do("SET", `k${i}`, "1");
+      if (reply === "closed") return;
+      if (reply === "+OK") acked.push(`k${i}`);
+      else expect(reply).toStartWith("-READONLY");
+    }
+  })();
+  await until("some writes", () => acked.length > 200);
+  expect(await fleet.sentinels[1].cli("sentinel", "failover", "m")).toBe("OK");
+  const next = await fleet.switched(old);
+  await fleet.follows(old, next);
+  over = true;
+  await writing;
+  wire.close();
+  expect(await next.cli("dbsize")).toBe(String(acked.length));
+  expect(events(fleet.sentinels[1])).not.toContain("+convert-to-slave");
+});
+
+real("passwords and renamed commands, on servers and between Sentinels", async () => {
+  process.env["REDISCLI_AUTH"] = "secret";
+  try {
+    await using fleet = await Fleet.start({
+      sentinels: ["redisha", "redis", "redisha"],
+      conf: { requirepass: "secret", masterauth: "secret", "rename-command": "SLAVEOF hidden-slaveof" },
+      lines: ["requirepass secret", "sentinel auth-pass m secret", "sentinel rename-command m slaveof hidden-slaveof"],
+    });
+    const old = fleet.master;
+    await old.stop("SIGKILL");
+    const next = await fleet.switched(old);
+    old.start();
+    await fleet.follows(old, next);
+    const stranger = await Wire.connect(fleet.sentinels[0].port);
+    expect(await stranger.do("SENTINEL", "MASTERS")).toBe("-NOAUTH Authentication required.");
+    stranger.close();
+  } finally {
+    delete process.env["REDISCLI_AUTH"];
+  }
+});
 
 real("a Sentinel that cannot write its file says so and gives no vote until it can", async () => {
   await using fleet = await Fleet.start({ sentinels: ["redisha"] });

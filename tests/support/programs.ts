@@ -56,7 +56,8 @@ export function tempDir(prefix = "redisha."): string {
 
 /** redis-cli against a port; the trimmed standard output (errors included, as redis-cli prints them). */
 export async function cli(port: number, ...args: string[]): Promise<string> {
-  const p = Bun.spawn([originals.cli, "-p", String(port), ...args], { stdout: "pipe", stderr: "pipe", stdin: "ignore" });
+  // The environment as it is now: REDISCLI_AUTH may have been set by the test.
+  const p = Bun.spawn([originals.cli, "-p", String(port), ...args], { stdout: "pipe", stderr: "pipe", stdin: "ignore", env: process.env });
   const [out, err] = await Promise.all([new Response(p.stdout).text(), new Response(p.stderr).text()]);
   await p.exited;
   return (out + err).replace(/\n$/, "");

@@ -12,6 +12,7 @@ import { loadDirectives, writeDirectives, type DirectiveError } from "./directiv
 import { Deadlines } from "./deadlines.ts";
 import { emit, emitText } from "./events.ts";
 import { advance, electionSaved, onPromoteReply, startIfNeeded } from "./failover.ts";
+import { onDrained, onPaused } from "./handover.ts";
 import { onHelloMessage } from "./hello.ts";
 import { closeLink, linkLost, reconnect } from "./links.ts";
 import { periodic, checkObjectivelyDown, checkSubjectivelyDown, onPingReply } from "./monitor.ts";
@@ -278,6 +279,13 @@ function route(t: Turn, ri: Instance, pending: Pending, reply: Reply): void {
     case "promoteRole":
       if (ri.role === "slave") onPromoteReply(t, ri, pending.kind, reply);
       return;
+    case "handover":
+      if (ri.role === "master") onPaused(t, ri, reply);
+      return;
+    case "handoverRole":
+      if (ri.role !== "slave") return;
+      touch(t, ri.master);
+      return onDrained(ri.master, reply);
     case "confirmPeer": {
       const r = t.s.instances.get(pending.replica);
       if (ri.role === "sentinel" && r?.role === "slave") onConfirmPeer(t, ri, r, pending.round, reply);

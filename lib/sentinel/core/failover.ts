@@ -5,12 +5,13 @@
  *         -EXEC and ROLE say master-> reconf_slaves [ epoch pushed -> +switch-master ] -> update_config -> done
  *
  * Differences: it moves on the event instead of a tick; the promotion is read from the transaction's own pipeline; +switch-master comes when
- * a majority holds the new epoch (or after PUSH_MS) and not after the last replica has synced; a planned failover asks for votes too; an
+ * a majority holds the new epoch (or after PUSH_MS) and not after the last replica has synced; a planned failover asks for votes too, and the master holds writes until its replica has them all (handover.ts); an
  * election that nobody can have won is repeated soon instead of after twice the failover-timeout.
  */
 import { ReplyError, type Reply } from "../../resp/reply.ts";
 import { shown } from "./addr.ts";
 import { crash, emit, emitText, newEpoch, reconfigScript } from "./events.ts";
+import { endHandover, handOver } from "./handover.ts";
 import { helloAll, send, sendSlaveOf } from "./links.ts";
 import { persistFirst, persistNow } from "./persist.ts";
 import { askOffsets, offsetsMissing, selectReplica } from "./select.ts";
@@ -115,6 +116,7 @@ export function electionSaved(
 /** Redis: sentinelAbortFailover; only up to wait_promotion. */
 export function abort(t: Turn, m: Master): void {
   m.forced = false;
+  m.handover = null;
   setState(t, m, "none");
   if (m.promoted !== null) m.promoted.promotedFlag = false;
   m.promoted = null;
@@ -204,6 +206,9 @@ function select(t: Turn, m: Master): void {
 function sendNoOne(t: Turn, m: Master): void {
   const r = m.promoted!;
   if (disconnected(r)) return timeout(t, m);
+  const step = handOver(t, m, r);
+  if (step === "late") return abort(t, m);
+  if (step === "wait") return;
   promote(t, r);
   emit(t, "notice", "+failover-state-wait-promotion", r);
   setState(t, m, "wait_promotion");
@@ -218,7 +223,13 @@ function promote(t: Turn, r: Replica): void {
 /** INFO says that the chosen replica still is one, well after it was told otherwise: the transaction was lost or refused, so again. */
 export function promoteAgain(t: Turn, r: Replica): void {
   const m = r.master;
-  if (m.promoted === r && m.failoverState === "wait_promotion" && t.now - m.promoteSentMs >= PROMOTE_AGAIN_MS && !disconnected(r))
+  if (
+    m.promoted === r &&
+    m.handover === null &&
+    m.failoverState === "wait_promotion" &&
+    t.now - m.promoteSentMs >= PROMOTE_AGAIN_MS &&
+    !disconnected(r)
+  )
     promote(t, r);
 }
 
@@ -251,6 +262,7 @@ export function promotionSeen(t: Turn, r: Replica): void {
   m.holders = new Set([t.s.myid]);
   setState(t, m, "reconf_slaves");
   persistNow(t);
+  endHandover(t, m, r);
   emit(t, "warning", "+promoted-slave", r);
   if (t.s.crashAfterPromotion) crash(t);
   emit(t, "warning", "+failover-state-reconf-slaves", m);

@@ -129,6 +129,7 @@ export function leaveFailover(m: Master): void {
   m.forced = false;
   m.switched = false;
   m.promoted = null;
+  m.handover = null;
   m.votes = new Map();
   for (const r of m.replicas.values()) {
     r.promotedFlag = false;

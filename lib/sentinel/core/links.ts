@@ -188,6 +188,7 @@ function lost(t: Turn, link: Link): void {
     if (ri === undefined) continue;
     if (p.kind === "info" && ri.role !== "sentinel") ri.infoInFlight = false;
     else if (p.kind === "hello") ri.helloInFlight = false;
+    else if (p.kind === "handoverRole" && ri.role === "slave" && ri.master.handover !== null) ri.master.handover.asking = false;
     else if (p.kind === "ask" && ri.role === "sentinel") ri.askInFlight = false;
   }
 }

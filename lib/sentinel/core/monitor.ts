@@ -39,7 +39,9 @@ export function periodic(t: Turn, ri: Instance): void {
     sendPing(t, ri);
     wake(ri, t.now + Math.ceil(period / 2));
   } else wake(ri, pingAt);
-  if (!ri.helloInFlight) {
+  // A paused master holds PUBLISH back, and all that follows on the connection.
+  const pausing = ri.role === "master" && ri.handover !== null;
+  if (!ri.helloInFlight && !pausing) {
     const at = ri.helloDue ? t.now : ri.lastPubMs + t.s.periods.publish;
     if (at <= t.now) sendHello(t, ri);
     else wake(ri, at);

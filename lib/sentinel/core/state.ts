@@ -48,6 +48,8 @@ export type Pending =
   | { kind: "ask"; ri: number; addr: Addr; vote: boolean; epoch: number }
   | { kind: "promoteExec"; ri: number }
   | { kind: "promoteRole"; ri: number }
+  | { kind: "handover"; ri: number }
+  | { kind: "handoverRole"; ri: number }
   | { kind: "confirmPeer"; ri: number; replica: number; round: number }
   | { kind: "confirmRole"; replica: number; round: number };
 
@@ -141,6 +143,8 @@ export interface Master extends Informed {
   /** When the candidates were asked for fresh offsets. */
   offsetsAskedMs: number;
   promoteSentMs: number;
+  /** A planned failover waits until the replica has all that the master acknowledged (handover.ts). */
+  handover: Handover | null;
   /** Not before this time may the election of an ODOWN be opened (order among the Sentinels); NEVER when none is waiting. */
   candidacyMs: number;
   /** A failed election that provably nobody won may be repeated at this time; NEVER: the usual delay holds. */
@@ -151,6 +155,15 @@ export interface Master extends Informed {
   /** The switch was published; the rest of the replicas may still be under reconfiguration. */
   switched: boolean;
   lastHintMs: number;
+}
+
+export interface Handover {
+  phase: "pausing" | "draining" | "drained" | "refused";
+  /** The master's replication offset with writes held. */
+  offset: number;
+  asking: boolean;
+  askedMs: number;
+  sinceMs: number;
 }
 
 export interface Replica extends Informed {
@@ -396,6 +409,7 @@ export function createMaster(
     objected: false,
     offsetsAskedMs: NEVER,
     promoteSentMs: NEVER,
+    handover: null,
     candidacyMs: NEVER,
     retryMs: NEVER,
     retries: 0,

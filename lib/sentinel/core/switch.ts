@@ -67,6 +67,7 @@ export function clearMaster(t: Turn, m: Master): void {
   m.scriptKillSent = false;
   m.leader = "";
   m.promoted = null;
+  m.handover = null;
   m.failoverStartMs = NEVER;
   m.candidacyMs = NEVER;
   m.retryMs = NEVER;
