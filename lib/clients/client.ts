@@ -63,6 +63,11 @@ export const FLAG_CACHING = 33554432;
 /** Subscribed to something (Redis CLIENT_PUBSUB). */
 export const FLAG_PUBSUB = 67108864;
 
+/** What a new client's replies are thought to need. */
+export const REPLY_ROOM_BYTES = 16 * 1024;
+/** What a client that says anything is thought to need for reading. */
+export const READ_ROOM_BYTES = 16 * 1024;
+
 /** A command queued by MULTI: its bytes are its own. */
 export interface Queued {
   command: Command;
@@ -122,6 +127,12 @@ export class Client {
   /** Offset of the replication stream after its last write: WAIT. */
   writeOffset: number;
   peakOutputBytes: number;
+  /** Since when that peak counts, and the size of reply buffer it takes (CLIENT LIST rbs). Kept by clients/buffers.ts. */
+  peakOutputSinceMs: number;
+  replyRoomBytes: number;
+  /** Room for reading that the client is charged with, and the largest piece it has needed since cron has last looked. */
+  readRoomBytes: number;
+  readPeakBytes: number;
   /** Output that waits elsewhere than in `out`: a replica's share of the replication buffer. Kept by server/replication. */
   sharedOutputBytes: number;
   /** What it cost at the last look (maxmemory-clients). */
@@ -161,6 +172,10 @@ export class Client {
     this.softLimitSinceMs = 0;
     this.writeOffset = 0;
     this.peakOutputBytes = 0;
+    this.peakOutputSinceMs = 0;
+    this.replyRoomBytes = REPLY_ROOM_BYTES;
+    this.readRoomBytes = 0;
+    this.readPeakBytes = 0;
     this.sharedOutputBytes = 0;
     this.memoryBytes = 0;
     this.remote = conn === null ? "" : conn.remoteText;

@@ -478,6 +478,8 @@ export class Dispatcher {
       client.flags &= ~FLAG_PENDING_OUTPUT;
       const conn = client.conn!;
       this.loop.writes++;
+      const bytes = client.out.pendingBytes();
+      if (bytes > client.peakOutputBytes) client.peakOutputBytes = bytes;
       // The host closes a client that is over its limit.
       if ((client.out.isOver() || !conn.flush()) && this.host.overOutputLimit(client)) continue;
       if (client.flags & FLAG_CLOSE_AFTER_REPLY) conn.closeAfterFlush();

@@ -59,38 +59,45 @@ function flagLetters(client: Client): string {
 
 /** Bytes that a client costs, about: its buffers, its transaction, its subscriptions, and what the object itself takes. */
 export function memoryOf(client: Client): number {
-  let names = 0;
-  for (const set of [client.channels, client.patterns, client.shardChannels])
-    if (set !== null) for (const name of set) names += name.length + 64;
   return (
     CLIENT_BYTES +
-    (client.rest?.length ?? 0) +
-    client.out.cur.length +
-    client.out.chunkBytes +
+    Math.max(client.rest?.length ?? 0, client.readRoomBytes) +
+    client.out.pendingBytes() +
     client.sharedOutputBytes +
     (client.multi?.bytes ?? 0) +
     (client.watched?.length ?? 0) * 64 +
-    names
+    client.subscriptions * SUBSCRIPTION_BYTES +
+    (client.tracking === null ? 0 : client.tracking.prefixes.length * PREFIX_BYTES)
   );
 }
 /** Client, Conn, Out, Request with their small arrays, measured with a thousand idle connections. */
 const CLIENT_BYTES = 2200;
+/** A name of common length in the client's set and in the table of channels. */
+const SUBSCRIPTION_BYTES = 160;
+const PREFIX_BYTES = 100;
+/** Redis PROTO_MBULK_BIG_ARG. */
+const BIG_ARGUMENT_BYTES = 32 * 1024;
 
 /** The line without its line feed. `runningBytes` and `argBytes` are those of the request that runs, when it is this client's. */
 export function clientLine(client: Client, runningBytes = 0, argBytes = 0): string {
   const now = Math.floor(clock.nowMs / 1000);
   const out = client.out;
   const conn = client.conn;
+  // Of a big argument that is still coming Redis keeps nothing but itself.
+  const { awaitedBulkBytes, awaitedBulkOffset } = client.request;
+  const before = client.rest !== null && awaitedBulkBytes >= BIG_ARGUMENT_BYTES ? awaitedBulkOffset : 0;
+  const reading = client.restLength - before + runningBytes;
+  const room = Math.max(client.rest?.length ?? 0, client.readRoomBytes);
   const events = conn === null ? "" : `r${conn.blocked ? "w" : ""}`;
   return (
     `id=${client.id} addr=${client.remote} laddr=${client.local} fd=${conn === null ? -1 : conn.fd} name=${client.name}` +
     ` age=${now - Math.floor(client.createdMs / 1000)} idle=${now - Math.floor(client.lastActiveMs / 1000)} flags=${flagLetters(client)}` +
     ` db=${client.dbIndex} sub=${client.channels?.size ?? 0} psub=${client.patterns?.size ?? 0} ssub=${client.shardChannels?.size ?? 0}` +
     ` multi=${client.multi === null ? -1 : client.multi.queue.length}` +
-    ` qbuf=${client.restLength + runningBytes} qbuf-free=${client.rest === null ? 0 : client.rest.length - client.restLength}` +
+    ` qbuf=${reading} qbuf-free=${Math.max(0, room - reading)}` +
     ` argv-mem=${argBytes} multi-mem=${client.multi?.bytes ?? 0}` +
-    ` rbs=${out.cur.length} rbp=${client.peakOutputBytes} obl=${out.n} oll=${out.chunks.length}` +
-    ` omem=${out.chunkBytes + client.sharedOutputBytes} tot-mem=${memoryOf(client)} events=${events}` +
+    ` rbs=${client.replyRoomBytes} rbp=${Math.min(client.peakOutputBytes, client.replyRoomBytes)} obl=${out.n} oll=${out.chunks.length}` +
+    ` omem=${out.chunkBytes + client.sharedOutputBytes} tot-mem=${memoryOf(client) + argBytes} events=${events}` +
     ` cmd=${client.last?.name ?? "NULL"} user=${client.userName} redir=${client.tracking?.redirect ?? -1} resp=${out.resp}` +
     ` lib-name=${client.libName} lib-ver=${client.libVersion}`
   );

@@ -10,6 +10,7 @@
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { BROKEN, READY } from "../resp/request.ts";
 import { clock, readClock } from "../time/clock.ts";
+import { charge } from "./buffers.ts";
 import {
   FLAG_BLOCKED,
   FLAG_CLOSE_AFTER_REPLY,
@@ -61,7 +62,7 @@ export class Ingest {
   readonly options: IngestOptions;
   readonly dispatcher: Dispatcher;
   readonly handler: ConnHandler<Client>;
-  /** Requests longer than this are told to `big` before they run: only while maxmemory-clients is set. */
+  /** Requests longer than this are told to `big` before they run: only while maxmemory or maxmemory-clients is set. */
   bigRequestBytes: number;
   private readonly ready: Client[];
   private scheduled: boolean;
@@ -76,7 +77,9 @@ export class Ingest {
       open: (conn) => this.open(conn),
       data: (conn, chunk) => this.data(conn, chunk),
       drained: (conn) => {
-        if (conn.data !== null) conn.data.softLimitSinceMs = 0;
+        if (conn.data === null) return;
+        conn.data.softLimitSinceMs = 0;
+        if (this.bigRequestBytes !== Infinity) options.settled(conn.data);
       },
       end: (conn) => this.end(conn),
       close: (conn, error) => {
@@ -99,6 +102,7 @@ export class Ingest {
     client.lastActiveMs = clock.nowMs;
     this.options.netInput(chunk.length);
     d.loop.reads++;
+    charge(client, chunk.length);
     d.inEvent = true;
     if (client.replica !== null && this.options.divert(client, chunk)) {
       // taken
@@ -119,7 +123,6 @@ export class Ingest {
   /** The end of an event: what the client and others were told goes out. */
   private finish(client: Client): void {
     const d = this.dispatcher;
-    if (this.bigRequestBytes !== Infinity) this.options.settled(client);
     if (
       client.conn !== null &&
       !(client.flags & FLAG_PENDING_OUTPUT) &&
@@ -129,6 +132,7 @@ export class Ingest {
       d.pending.push(client);
     } else if (client.flags & FLAG_CLOSE_AFTER_REPLY && !(client.flags & FLAG_PENDING_OUTPUT)) client.conn?.closeAfterFlush();
     d.endEvent();
+    if (this.bigRequestBytes !== Infinity) this.options.settled(client);
   }
 
   /** New bytes behind kept ones. */
@@ -141,6 +145,7 @@ export class Ingest {
       const bigger = Buffer.allocUnsafeSlow(Math.max(total, Math.min(need, Math.max(total * 2, WHOLE_BYTES))));
       rest.copy(bigger, 0, 0, have);
       rest = client.rest = bigger;
+      charge(client, bigger.length);
     }
     chunk.copy(rest, have);
     client.restLength = total;
@@ -217,6 +222,7 @@ export class Ingest {
       const copy = Buffer.allocUnsafeSlow(Math.max(bytes, need));
       buf.copy(copy, 0, pos, len);
       client.rest = copy;
+      charge(client, copy.length);
     } else client.rest = buf.subarray(pos, len);
     client.restLength = bytes;
     if (client.request.partial) client.request.rebase(0);

@@ -25,6 +25,7 @@ import {
   FLAG_UNIX,
   Client,
 } from "./client.ts";
+import { resizeBuffers } from "./buffers.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { clientLine, clientType, memoryOf } from "./info_line.ts";
 import type { ClientSettings, OutputLimit } from "./settings.ts";
@@ -75,14 +76,9 @@ export class Registry {
   /** Peaks of the last seconds: INFO clients client_recent_max_*. */
   recentMaxInputBytes: number;
   recentMaxOutputBytes: number;
-  /** What all clients cost, to the second (INFO memory). */
-  normalMemoryBytes: number;
-  replicaMemoryBytes: number;
-  /** Sum of the clients' memoryBytes. */
-  private allMemoryBytes: number;
+  /** What all clients but replicas and the master cost, the sum of their memoryBytes: to the second, and always while `watchMemory`. */
+  allMemoryBytes: number;
   private sweep: Iterator<Client> | null;
-  private sweepNormal: number;
-  private sweepReplica: number;
   private sweepInput: number;
   private sweepOutput: number;
 
@@ -102,12 +98,8 @@ export class Registry {
     this.sentBase = 0;
     this.recentMaxInputBytes = 0;
     this.recentMaxOutputBytes = 0;
-    this.normalMemoryBytes = 0;
-    this.replicaMemoryBytes = 0;
     this.allMemoryBytes = 0;
     this.sweep = null;
-    this.sweepNormal = 0;
-    this.sweepReplica = 0;
     this.sweepInput = 0;
     this.sweepOutput = 0;
   }
@@ -221,9 +213,9 @@ export class Registry {
     this.setLimit(client);
   }
 
-  /** After a change to maxmemory-clients, or at start. True when memory is to be watched. */
+  /** True when the clients' cost counts at every moment: maxmemory or maxmemory-clients is set. */
   watchMemory(): boolean {
-    return this.settings.maxMemoryClientsBytes > 0;
+    return this.settings.maxMemoryClientsBytes > 0 || this.settings.memoryLimited;
   }
 
   /**
@@ -232,6 +224,8 @@ export class Registry {
    */
   weigh(client: Client, extra = 0): void {
     if (!this.dispatcher.clients.has(client.id)) return;
+    // Its own limit comes first: a client that goes anyway costs no other client its place.
+    if (client.out.isOver() && this.overOutputLimit(client)) return;
     const type = clientType(client);
     const bytes = type === "normal" || type === "pubsub" ? memoryOf(client) + extra : 0;
     this.allMemoryBytes += bytes - client.memoryBytes;
@@ -264,7 +258,10 @@ export class Registry {
       if (client.softLimitSinceMs === 0) client.softLimitSinceMs = clock.nowMs;
       else if (clock.nowMs - client.softLimitSinceMs > limit.softSeconds * 1000) over = true;
     } else client.softLimitSinceMs = 0;
-    if (!over) return false;
+    if (!over) {
+      if (this.watchMemory()) this.weigh(client);
+      return (client.flags & FLAG_CLOSE_ASAP) !== 0;
+    }
     this.outputLimitDisconnections++;
     const line = clientLine(client);
     this.free(client);
@@ -306,11 +303,9 @@ export class Registry {
 
   private endOfRound(): void {
     this.sweep = null;
-    this.normalMemoryBytes = this.sweepNormal;
-    this.replicaMemoryBytes = this.sweepReplica;
     this.recentMaxInputBytes = this.sweepInput;
     this.recentMaxOutputBytes = this.sweepOutput;
-    this.sweepNormal = this.sweepReplica = this.sweepInput = this.sweepOutput = 0;
+    this.sweepInput = this.sweepOutput = 0;
   }
 
   private look(client: Client): void {
@@ -328,19 +323,11 @@ export class Registry {
       this.free(client);
       return;
     }
-    // Room kept for an argument that does not come.
-    if (client.rest !== null && idleMs > IDLE_BUFFER_MS && client.rest.length > client.restLength * 2 + 1024)
-      client.rest = Buffer.from(client.rest.subarray(0, client.restLength));
-    const memory = memoryOf(client);
-    if (this.watchMemory()) {
-      this.weigh(client);
-      if (client.flags & FLAG_CLOSE_ASAP) return;
-    }
-    if (clientType(client) === "replica") this.sweepReplica += memory;
-    else this.sweepNormal += memory;
+    resizeBuffers(client);
+    this.weigh(client);
+    if (client.flags & FLAG_CLOSE_ASAP) return;
     if (client.restLength > this.sweepInput) this.sweepInput = client.restLength;
     if (bytes > this.sweepOutput) this.sweepOutput = bytes;
-    client.peakOutputBytes = bytes;
   }
 
   // ------------------------------------------------------------------------------------------------ counters
@@ -376,7 +363,6 @@ const CLOSING_MS = 60000;
 
 /** A lower maxmemory-clients would let nobody in. */
 const LEAST_LIMIT_BYTES = 128 * 1024;
-const IDLE_BUFFER_MS = 2000;
 
 function isLocal(conn: Conn<Client>): boolean {
   return conn.path !== "" || conn.remoteAddress.startsWith("127.") || conn.remoteAddress === "::1";

@@ -34,6 +34,8 @@ export interface ClientSettings {
   latencyPercentiles: number[];
   /** maxmemory-clients in bytes, a percentage already worked out; 0: no limit. */
   maxMemoryClientsBytes: number;
+  /** maxmemory is set: clients' buffers count. */
+  memoryLimited: boolean;
   /** tracking-table-max-keys; 0: no limit. */
   trackingTableMaxKeys: number;
 }
@@ -61,6 +63,7 @@ export function defaultSettings(): ClientSettings {
     latencyTracking: true,
     latencyPercentiles: [50, 99, 99.9],
     maxMemoryClientsBytes: 0,
+    memoryLimited: false,
     trackingTableMaxKeys: 1000000,
   };
 }

@@ -39,19 +39,14 @@ export let grew = false;
 export function writableBits(c: Call, bytes: number): number {
   const ks = keyspaceOf(c);
   let ref = ks.lookupWrite(c.buf, c.s(1), c.e(1));
-  const isNew = ref === 0;
-  if (isNew) ref = value.createString(ks, c.buf, c.s(1), c.e(1), c.buf, 0, 0, -1);
-  else if (typeOf(ref) !== STRING) {
+  if (ref !== 0 && typeOf(ref) !== STRING) {
     c.out.error(ERR.wrongType);
     return 0;
   }
-  const old = ref === 0 ? 0 : value.stringLength(ref);
-  const to = ref === 0 ? 0 : value.growString(ks, ref, bytes);
-  grew = bytes > old;
-  if (to !== 0) return to;
-  if (isNew && ref !== 0) ks.deleteRef(ref);
-  c.out.error(ERR.oom);
-  return 0;
+  grew = ref === 0 || bytes > value.stringLength(ref);
+  ref = ref === 0 ? value.createZeros(ks, c.buf, c.s(1), c.e(1), bytes) : value.growString(ks, ref, bytes);
+  if (ref === 0) c.out.error(ERR.oom);
+  return ref;
 }
 
 function setbit(c: Call): void {

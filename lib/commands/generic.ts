@@ -3,6 +3,7 @@ import { globMatch, isMatchAll } from "../bytes/glob.ts";
 import type { Call } from "../clients/call.ts";
 import type { Run } from "../clients/command.ts";
 import { NOTIFY_GENERIC } from "../config/keyspace_events.ts";
+import { settings } from "../store/settings.ts";
 import { ERR, errorLine } from "../resp/errors.ts";
 import { idleSeconds, isLfuPolicy, lfuOf } from "../store/access.ts";
 import { UNIT_MASK, m32, m8 } from "../store/arena.ts";
@@ -204,7 +205,7 @@ function object(c: Call, answer: (ref: number) => void): void {
 /** Integers that Redis shares between keys (0..9999) show its largest count. */
 const SHARED_INTEGERS = 10000;
 function refcount(ref: number): number {
-  if (entry.typeOf(ref) !== entry.STRING || entry.encodingOf(ref) !== entry.INT) return 1;
+  if (!settings.sharedIntegers || entry.typeOf(ref) !== entry.STRING || entry.encodingOf(ref) !== entry.INT) return 1;
   const v = Number(entry.valueBytes(ref, KEY_HEADER).toString("latin1"));
   return v >= 0 && v < SHARED_INTEGERS ? 2147483647 : 1;
 }

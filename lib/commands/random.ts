@@ -38,7 +38,7 @@ export function countArg(c: Call, i: number): number {
 
 /** True when a reply of many picks may end early, because the client is being closed. i: the number of the pick. */
 export function stopsReplying(c: Call, i: number): boolean {
-  return i % LOOK_EVERY === LOOK_EVERY - 1 && (c.client.flags & FLAG_CLOSE_ASAP) !== 0;
+  return i % LOOK_EVERY === LOOK_EVERY - 1 && (c.out.overflowed || (c.client.flags & FLAG_CLOSE_ASAP) !== 0);
 }
 
 /** True when the next of `left` elements is to be among the `wanted` ones still to pick. Asked of each in turn: Knuth's selection sampling. */

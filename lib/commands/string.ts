@@ -264,7 +264,7 @@ function setrange(c: Call): void {
   if (ref !== 0 && typeOf(ref) !== STRING) return c.out.error(ERR.wrongType);
   if (c.len(3) === 0) return c.out.int(ref === 0 ? 0 : value.stringLength(ref));
   if (offset + c.len(3) > settings.protoMaxBulkBytes) return c.out.error(ERR.stringTooLong);
-  if (ref === 0) ref = value.createString(ks, c.buf, c.s(1), c.e(1), c.buf, 0, 0, -1);
+  if (ref === 0) ref = value.createZeros(ks, c.buf, c.s(1), c.e(1), offset + c.len(3));
   if (ref !== 0) ref = value.setRange(ks, ref, offset, c.buf, c.s(3), c.e(3));
   if (ref === 0) return c.out.error(ERR.oom);
   touched(c, 1, NOTIFY_STRING, "setrange");

@@ -72,6 +72,11 @@ export class Request {
     return this.bulkLen < 0 ? 0 : this.bulkLen;
   }
 
+  /** Bytes of the unfinished request before that bulk. */
+  get awaitedBulkOffset(): number {
+    return this.bulkLen < 0 ? 0 : this.pos - this.start;
+  }
+
   /** The unfinished request now begins at `start` of another buffer (its bytes were moved there unchanged). */
   rebase(start: number): void {
     const d = start - this.start;

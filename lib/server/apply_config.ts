@@ -63,6 +63,7 @@ export function applyClientConfig(config: Config, s: ClientSettings, changed: ()
   config.watch(["maxmemory-clients", "maxmemory"], (c) => {
     // Negative: that many percent of maxmemory, where there is one.
     const v = c.number("maxmemory-clients");
+    s.memoryLimited = c.number("maxmemory") > 0;
     s.maxMemoryClientsBytes = v >= 0 ? v : Math.floor((c.number("maxmemory") * -v) / 100);
   });
   config.watch("client-output-buffer-limit", (c) => {

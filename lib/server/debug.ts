@@ -5,6 +5,7 @@
 import type { Call } from "../clients/call.ts";
 import type { Run } from "../clients/command.ts";
 import { bytesOf } from "../bytes/ascii.ts";
+import { DEFAULT_PEAK_RESET_MS, replyBuffers } from "../clients/buffers.ts";
 import { globMatchText } from "../bytes/glob.ts";
 import { keyspaceOf } from "../commands/effects.ts";
 import { ERR } from "../resp/errors.ts";
@@ -131,6 +132,17 @@ function protocol(c: Call): void {
   }
 }
 
+/** DEBUG REPLYBUFFER peak-reset-time ms|never|reset, resizing 0|1. */
+function replyBuffer(c: Call): void {
+  if (c.is(2, "peak-reset-time")) {
+    const ms = c.is(3, "never") ? -1 : c.is(3, "reset") ? DEFAULT_PEAK_RESET_MS : c.integerOrFail(3);
+    if (Number.isNaN(ms)) return;
+    replyBuffers.peakResetMs = ms;
+  } else if (c.is(2, "resizing")) replyBuffers.resizing = c.text(3) !== "0";
+  else return c.out.error(ERR.syntax);
+  c.out.ok();
+}
+
 /** DEBUG HTSTATS db [full]: the tables of a database. */
 function htstats(c: Call): void {
   const db = c.integerOrFail(2);
@@ -216,7 +228,7 @@ export function debugRuns(s: Server): Record<string, Run> {
       c.out.array(lines.length);
       for (const line of lines) c.out.status(line);
     },
-    replybuffer: (c) => c.out.ok(),
+    replybuffer: replyBuffer,
     "dict-resizing": (c) => c.out.ok(),
     "config-rewrite-force-all": (c) => c.out.ok(),
     "client-eviction": (c) => c.out.ok(),

@@ -4,9 +4,10 @@
  */
 import type { Call } from "../clients/call.ts";
 import type { Run } from "../clients/command.ts";
+import { replyBuffers } from "../clients/buffers.ts";
 import { graves } from "../store/keyspace.ts";
 import { pendingObjects, freedObjects } from "../store/objects.ts";
-import { reservedBytes, usedMemory } from "../store/arena.ts";
+import { reservedBytes } from "../store/arena.ts";
 import { stats as storeStats } from "../store/events.ts";
 import { clock, wallMicros } from "../time/clock.ts";
 import { humanBytes } from "../bytes/memory.ts";
@@ -94,7 +95,9 @@ function serverLines(s: Server): Line[] {
 }
 
 function memoryLines(s: Server): Line[] {
-  const used = usedMemory();
+  const used = s.usedMemory();
+  const replication = s.parts.replicationMemory();
+  const ofReplicas = replication.replicas ? Math.max(0, replication.buffer - replication.backlog) : 0;
   const rss = processMemory().rss;
   s.stats.peakMemory = Math.max(s.stats.peakMemory, used);
   const total = totalSystemMemory();
@@ -144,13 +147,13 @@ function memoryLines(s: Server): Line[] {
     ["rss_overhead_bytes", rss - reserved],
     ["mem_fragmentation_ratio", perc(rss / Math.max(1, used))],
     ["mem_fragmentation_bytes", rss - used],
-    ["mem_not_counted_for_evict", 0],
-    ["mem_replication_backlog", 0],
-    ["mem_total_replication_buffers", 0],
-    ["mem_clients_slaves", 0],
-    ["mem_clients_normal", 0],
+    ["mem_not_counted_for_evict", s.uncountedMemory()],
+    ["mem_replication_backlog", replication.buffer - ofReplicas],
+    ["mem_total_replication_buffers", replication.buffer],
+    ["mem_clients_slaves", ofReplicas],
+    ["mem_clients_normal", s.service.registry.allMemoryBytes],
     ["mem_cluster_links", 0],
-    ["mem_aof_buffer", 0],
+    ["mem_aof_buffer", s.parts.aofBufferBytes()],
     ["mem_allocator", "redisha-arena"],
     ["active_defrag_running", 0],
     ["lazyfree_pending_objects", pendingObjects() + graves.length],
@@ -214,8 +217,8 @@ function statLines(s: Server): Line[] {
     ["io_threaded_writes_processed", 0],
     ["client_query_buffer_limit_disconnections", s.service.registry.queryLimitDisconnections],
     ["client_output_buffer_limit_disconnections", s.service.registry.outputLimitDisconnections],
-    ["reply_buffer_shrinks", 0],
-    ["reply_buffer_expands", 0],
+    ["reply_buffer_shrinks", replyBuffers.shrinks],
+    ["reply_buffer_expands", replyBuffers.expands],
     ["eventloop_cycles", loop.cycles],
     ["eventloop_duration_sum", Math.floor(loop.micros)],
     ["eventloop_duration_cmd_sum", Math.floor(loop.commandMicros)],

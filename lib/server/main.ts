@@ -9,7 +9,7 @@ import { beginRedis } from "../cli/redis_process.ts";
 import { commandRenamer } from "../commands/rename.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { setHashSeed, setRandomSeed } from "../store/seed.ts";
-import { setReleaseHook, usedMemory } from "../store/arena.ts";
+import { setReleaseHook } from "../store/arena.ts";
 import { openDatabases } from "../store/store.ts";
 import { setAccessTime } from "../store/access.ts";
 import { clock, resyncClock } from "../time/clock.ts";
@@ -92,7 +92,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   );
   log.target.role = s.role() === "master" ? "M" : "S";
   log.notice("Server initialized");
-  s.startupMemory = usedMemory();
+  s.startupMemory = s.usedMemory();
   process.ready();
   await persistence.loadAtBoot();
   replication.begin(persistence.lastLoaded);

@@ -4,7 +4,8 @@
  */
 import { GATE_MEMORY } from "../clients/command.ts";
 import { PAUSE_EVICT } from "../clients/pause.ts";
-import { usedMemory } from "../store/arena.ts";
+import { setGrowthGuard } from "../store/dict.ts";
+import { settings } from "../store/settings.ts";
 import { BY_LFU, BY_LRU, BY_RANDOM, BY_TTL, pickVictim, victimDatabase } from "../store/evict.ts";
 import type { Server } from "./server.ts";
 
@@ -21,6 +22,7 @@ const KINDS = { lru: BY_LRU, lfu: BY_LFU, ttl: BY_TTL, random: BY_RANDOM } as co
 export function controlMemory(server: Server): void {
   const { config, service, databases } = server;
   let max = 0;
+  const usedMemory = (): number => server.usedMemory() - server.uncountedMemory();
   let again = false;
   /** Evicts in the next turn, once. */
   const goOn = (): void => {
@@ -41,6 +43,10 @@ export function controlMemory(server: Server): void {
     onlyVolatile = policy.startsWith("volatile");
     by = KINDS[policy.slice(policy.indexOf("-") + 1) as keyof typeof KINDS] ?? BY_LRU;
     server.setGate(GATE_MEMORY, max > 0);
+    // A table that grows into the limit would cost keys: it waits. Redis dictTypeExpandAllowed.
+    setGrowthGuard(max > 0 ? (bytes) => usedMemory() + bytes <= max : null);
+    // Evicting by age or use needs a word a key: Redis shares no integers then.
+    settings.sharedIntegers = max === 0 || !/l[rf]u$/.test(policy);
     // A lower limit takes effect at once, not with the next command (Redis updateMaxmemory).
     if (max > 0 && usedMemory() > max) goOn();
   });

@@ -21,6 +21,7 @@ import { FLAG } from "../commands/table/row.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../log/log.ts";
 import { ERR } from "../resp/errors.ts";
+import { usedMemory } from "../store/arena.ts";
 import { setTouching } from "../store/access.ts";
 import { typeOf } from "../store/entry.ts";
 import type { Keyspace } from "../store/keyspace.ts";
@@ -66,6 +67,10 @@ export interface Parts {
   flushedAll(): boolean;
   /** CONFIG RESETSTAT. */
   resetStats(): void;
+  /** Bytes of the buffer that the backlog and the replicas share, and the size the backlog may have. */
+  replicationMemory(): { buffer: number; backlog: number; replicas: boolean };
+  /** Bytes that wait to be written to the AOF. */
+  aofBufferBytes(): number;
 }
 
 export class Server implements Mode {
@@ -129,6 +134,8 @@ export class Server implements Mode {
       beforeShutdown: async () => null,
       flushedAll: () => false,
       resetStats() {},
+      replicationMemory: () => ({ buffer: 0, backlog: 0, replicas: false }),
+      aofBufferBytes: () => 0,
     };
     this.service = new Service(this, defaultSettings(), this.log);
     this.dispatcher = this.service.dispatcher;
@@ -139,6 +146,18 @@ export class Server implements Mode {
     const list = this.infoParts.get(section);
     if (list === undefined) this.infoParts.set(section, [lines]);
     else list.push(lines);
+  }
+
+  /** Bytes in use: data, clients, the replication buffer, what waits for the AOF (INFO used_memory). */
+  usedMemory(): number {
+    const { parts } = this;
+    return usedMemory() + this.service.registry.allMemoryBytes + parts.replicationMemory().buffer + parts.aofBufferBytes();
+  }
+
+  /** What of it maxmemory does not count, because evicting keys makes more of it. Redis freeMemoryGetNotCountedMemory. */
+  uncountedMemory(): number {
+    const { buffer, backlog } = this.parts.replicationMemory();
+    return Math.max(0, buffer - backlog) + this.parts.aofBufferBytes();
   }
 
   /** Closes or opens a gate (clients/command.ts) for everybody. */

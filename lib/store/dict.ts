@@ -15,6 +15,7 @@
  */
 import { UNIT_MASK, m32, m8 } from "./arena.ts";
 import { hashBytes, randomBelow } from "./seed.ts";
+import { KEY_HEADER } from "./entry.ts";
 import { BUCKET_SHIFT, SLOTS, Table, freeSlot, matches } from "./table.ts";
 
 /** Entries a main bucket holds on average when a table grows; it then has half of that. "Table size" of DEBUG HTSTATS counts in these. */
@@ -31,6 +32,15 @@ const EMPTY_PER_MOVE = 10;
 /** Draws of the sampler before it settles for a walk. Reached only by a table that is all but empty. */
 const SAMPLE_TRIES = 256;
 const LONG = 0xffff;
+
+/** A full table may wait with growing until it holds this many times its load. Redis HASHTABLE_MAX_LOAD_FACTOR. */
+const OVERLOAD = 1.618;
+/** Asked before a keyspace's table grows by so many bytes: false puts it off (maxmemory). */
+let growthGuard: ((bytes: number) => boolean) | null = null;
+
+export function setGrowthGuard(guard: ((bytes: number) => boolean) | null): void {
+  growthGuard = guard;
+}
 
 /** A growing list of refs that callers own and reuse (scan, walk). */
 export class RefList {
@@ -181,6 +191,8 @@ export class Dict {
     else if (this.count < (this.t0.mask + 1) * SHRINK_LOAD)
       next = Math.max(this.minBits, bits - SHRINK_BITS_MAX, bitsFor(this.count, AFTER_SHRINK_LOAD));
     if (next === bits) return;
+    if (next > bits && growthGuard !== null && this.header === KEY_HEADER && this.count < (this.t0.mask + 1) * GROW_LOAD * OVERLOAD)
+      if (!growthGuard(4 << (BUCKET_SHIFT + next))) return;
     this.t1 = new Table(next);
     this.moved = 0;
   }

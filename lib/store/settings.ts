@@ -25,6 +25,8 @@ export const settings = {
   streamNodeMaxEntries: 100,
   /** Bytes up to which a HyperLogLog stays sparse. */
   hllSparseMaxBytes: 3000,
+  /** OBJECT REFCOUNT shows small integers as shared. */
+  sharedIntegers: true,
   /** Longest string (proto-max-bulk-len). */
   protoMaxBulkBytes: 512 * 1024 * 1024,
   /** Deletions in the background: what is propagated (UNLINK for DEL) and what FLUSHALL does without a word. */

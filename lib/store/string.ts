@@ -207,6 +207,23 @@ export function growString(ks: Keyspace, ref: number, length: number): number {
   return to; // a huge buffer is zero where nothing was written
 }
 
+/** A new key (which must not exist) whose value is `length` zero bytes. The ref, 0 when memory is out. */
+export function createZeros(ks: Keyspace, b: Buffer, start: number, end: number, length: number): number {
+  if (length > HUGE_MIN) {
+    const id = hugeAlloc(length);
+    if (id === 0) return 0;
+    const ref = ks.create(b, start, end, STRING, HUGE, 8);
+    if (ref === 0) hugeFree(id);
+    else setHuge(ref, id, length);
+    return ref;
+  }
+  const ref = ks.create(b, start, end, STRING, RAW, length);
+  if (ref === 0) return 0;
+  const at = entry.valueStart(ref, KEY_HEADER);
+  m8[ref >>> 23].fill(0, at, at + length);
+  return ref;
+}
+
 /** APPEND to a string that exists. The ref, maybe a new one; 0 when memory is out. */
 export function append(ks: Keyspace, ref: number, b: Buffer, start: number, end: number): number {
   const old = stringLength(ref);

@@ -97,6 +97,11 @@ export class Replication implements Consumer {
     };
     parts.wrote = (client) => this.noteWrite(client);
     parts.published = (call) => this.publish(call);
+    parts.replicationMemory = () => ({
+      buffer: this.buffer.memoryBytes,
+      backlog: this.buffer.keeps ? this.buffer.sizeBytes : 0,
+      replicas: this.hasReplicas,
+    });
     parts.replicaFloorBytes = () => config.number("repl-backlog-size");
     parts.timedOut = (client) => this.answerWait(client);
     const before = parts.beforeFlush;
@@ -445,6 +450,7 @@ export class Replication implements Consumer {
       } else this.link.cron(nowMs);
     }
     const timeoutMs = config.number("repl-timeout") * 1000;
+    if (this.lastPingMs === 0) this.lastPingMs = nowMs;
     const paused = server.service.pause.is(PAUSE_REPLICA) && this.failoverState !== "no-failover";
     if (
       this.master === null &&

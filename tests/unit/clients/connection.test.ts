@@ -93,7 +93,7 @@ test("CLIENT LIST: fields in Redis' order, filters, the running request's own by
   const lines = (JSON.parse(await w.do("CLIENT", "LIST")) as string).trimEnd().split("\n");
   expect(lines.length).toBe(2);
   expect(lines[0]).toMatch(
-    /^id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ fd=\d+ name= age=\d+ idle=0 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=26 qbuf-free=0 argv-mem=10 multi-mem=0 rbs=\d+ rbp=\d+ obl=0 oll=0 omem=0 tot-mem=\d+ events=r cmd=client\|list user=default redir=-1 resp=2 lib-name= lib-ver=$/,
+    /^id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ fd=\d+ name= age=\d+ idle=0 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=26 qbuf-free=16358 argv-mem=10 multi-mem=0 rbs=\d+ rbp=\d+ obl=0 oll=0 omem=0 tot-mem=\d+ events=r cmd=client\|list user=default redir=-1 resp=2 lib-name= lib-ver=$/,
   );
   expect(lines[1]).toContain(`addr=${s.path}:0 laddr=${s.path}:0`);
   expect(lines[1]).toContain("flags=U ");
