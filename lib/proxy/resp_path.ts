@@ -20,7 +20,6 @@ import { CLASS, InFlight, LOCAL, QUEUED, SWALLOW } from "./core/in_flight.ts";
 import { BROKEN, ReplyScanner } from "./core/reply_scan.ts";
 import * as is from "./core/request_class.ts";
 import { argumentsOf, encodeRequest, RequestScanner } from "./core/request_scan.ts";
-import type { Session } from "./session.ts";
 
 /** Held back until complete; beyond, requests and replies stream. */
 const WHOLE_MAX = 64 * 1024;
@@ -64,6 +63,21 @@ export function looksLikeResp(chunk: Buffer): boolean {
   return commands().table.find(Buffer.from(word), 0, word.length) !== null;
 }
 
+/** What the path needs of the session it serves. */
+export interface RespHost {
+  readonly client: { pause(): void };
+  readonly isOver: boolean;
+  /** `redis-replay` of the backend. */
+  readonly replay: "readonly" | "idempotent" | "none";
+  sendUp(bytes: Buffer): void;
+  sendDown(bytes: Buffer): void;
+  /** Bytes given to sendUp that the kernel has not taken yet. */
+  pendingUp(): number;
+  /** The server has shown that it is no master: see Session.lost. */
+  lost(why: "gone" | "suspect", nothingDone: boolean, first: boolean): void;
+  end(flags: string): void;
+}
+
 /** An entry that survives its server. */
 interface Kept {
   kind: number;
@@ -72,7 +86,7 @@ interface Kept {
 }
 
 export class RespPath {
-  private readonly session: Session;
+  private readonly session: RespHost;
   private readonly classes: Uint8Array;
   private readonly table: RowTable;
   private readonly requests: RequestScanner;
@@ -107,7 +121,7 @@ export class RespPath {
   /** A request of ours that takes the place of the one dropped. */
   private pending: Buffer | null;
 
-  constructor(session: Session) {
+  constructor(session: RespHost) {
     const { table, classes } = commands();
     this.session = session;
     this.table = table;
@@ -416,14 +430,14 @@ export class RespPath {
       const message = type === 62 || /^[ps]?message$/.test(what);
       return message ? FORWARD : this.special(kind, type);
     }
+    const mine = (kind & SWALLOW) !== 0;
+    if ((kind & CLASS) === is.SUBSCRIBE && this.confirmsLeft < 0) {
+      const asked = mine ? (this.restoreCounts.shift() ?? 1) : (this.wordsAtCursor() ?? []).length - 1;
+      // Without channels: one for each that there is now.
+      this.confirmsLeft = asked > 0 ? asked : this.state.confirmationsOf([what]);
+    }
     this.state.confirmed(what, words[1] ?? null);
     if ((kind & CLASS) !== is.SUBSCRIBE) return FORWARD;
-    const mine = (kind & SWALLOW) !== 0;
-    if (this.confirmsLeft < 0) {
-      const asked = mine ? (this.restoreCounts.shift() ?? 1) : (this.wordsAtCursor() ?? []).length - 1;
-      // Without channels: one for each there was; the first of them is taken off already.
-      this.confirmsLeft = asked > 0 ? asked : Math.max(1, this.state.confirmationsOf([what]) + (words[1] == null ? 0 : 1));
-    }
     if (--this.confirmsLeft === 0) {
       this.confirmsLeft = -1;
       this.flight.answered((kind & QUEUED) !== 0);
@@ -498,7 +512,7 @@ export class RespPath {
     this.open = false;
     const { flight, state } = this;
     const written = this.sentAt - this.session.pendingUp();
-    const replay = this.session.back!.config.replay;
+    const { replay } = this.session;
     const kept: Kept[] = [];
     if (state.watching) {
       state.watching = false;

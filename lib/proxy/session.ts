@@ -12,7 +12,7 @@ import { dial } from "../net/dial.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { assign, chooseBackend, dequeue, enqueue, nextFor, nextWaiting } from "./assign.ts";
 import type { Engine } from "./engine.ts";
-import { looksLikeResp, RespPath } from "./resp_path.ts";
+import { looksLikeResp, RespPath, type RespHost } from "./resp_path.ts";
 import { logSession } from "./session_log.ts";
 import type { Backend, Frontend, Server } from "./state.ts";
 import { nowMs, type Timed } from "./timers.ts";
@@ -33,7 +33,7 @@ export const CLOSED = 7;
 /** Which letter the second termination flag has in each state. */
 const PHASE = ["L", "L", "Q", "Q", "C", "C", "D", "-"];
 
-export class Session implements Timed {
+export class Session implements Timed, RespHost {
   readonly engine: Engine;
   readonly front: Frontend;
   back: Backend | null;
@@ -498,6 +498,9 @@ export class Session implements Timed {
     this.end("SD");
   }
 
+  get replay(): "readonly" | "idempotent" | "none" {
+    return this.back?.config.replay ?? "readonly";
+  }
   get isOver(): boolean {
     return this.state === CLOSED;
   }

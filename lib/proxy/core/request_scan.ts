@@ -121,6 +121,7 @@ export class RequestScanner {
           this.number = 0;
           this.digits = 0;
           this.nameLength = 0;
+          this.argsLeft = 0;
           this.row = null;
           if (c === 42) {
             this.state = COUNT;
@@ -135,11 +136,11 @@ export class RequestScanner {
             this.number = this.number * 10 + c - 48;
           } else if (c === 45 && this.digits === 0 && this.state === COUNT) {
             // *-1: nothing, as Redis takes it
-            this.digits = 1;
+            this.argsLeft = -1;
           } else if (c === 10) {
             if (this.digits === 0) return BROKEN;
             if (this.state === COUNT) {
-              if (this.number <= 0) return this.complete(p, 0, false);
+              if (this.number <= 0 || this.argsLeft < 0) return this.complete(p, 0, false);
               this.argc = this.number;
               this.argsLeft = this.number;
               this.state = BULK;
