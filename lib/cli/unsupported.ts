@@ -1,12 +1,9 @@
 /**
  * What a redis.conf or sentinel.conf may ask for and this program does not do. Cold.
  *
- * Where going on without it would open a door or hide data, the start is refused: better none than another one than was meant. Where it only
- * keeps less than was asked for, the log says so.
+ * Where going on without it would open a door, the start is refused: better none than another one than was meant.
  */
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 
 /** Why there can be no start with this configuration, in the words of the start-up log; null when there can. */
@@ -25,17 +22,7 @@ export function refusal(config: Config): string | null {
   const user = config.users.find((words) => !isPlainDefault(words, config.text("requirepass")));
   if (user !== undefined)
     return `user ${user[0]}: this version of redisha knows the default user alone, who may do everything; its password is requirepass.`;
-  return config.sentinel ? null : hiddenData(config);
-}
-
-/** A data set in append only files that nobody would read: a start without it would look empty, and save that over the RDB file. */
-function hiddenData(config: Config): string | null {
-  if (!config.bool("appendonly")) return null;
-  const name = config.text("appendfilename");
-  const places = [join(config.text("appenddirname"), `${name}.manifest`), name];
-  const found = places.map((p) => join(config.special("dir"), p)).find((p) => existsSync(p));
-  if (found === undefined) return null;
-  return `appendonly yes: there is data in ${found}, but this version of redisha reads no append only files. Have it saved as RDB first (BGSAVE), then set appendonly no.`;
+  return null;
 }
 
 /** The line that CONFIG REWRITE leaves in every file: the default user, with every right and the password that requirepass gives. */
@@ -48,16 +35,7 @@ function isPlainDefault(words: readonly string[], password: string): boolean {
   return rules.every((rule) => usual.includes(rule) || (password === "" ? open : secret).includes(rule));
 }
 
-/** Tells the log what is taken and does not have the effect that it promises, now and when CONFIG SET asks for it; TLS is refused there too. */
-export function tellShortfalls(config: Config, warn: (text: string) => void): void {
-  const appendonly = (): null => {
-    if (!config.sentinel && config.bool("appendonly"))
-      warn(
-        "WARNING: appendonly is on, but this version of redisha writes no append only file: what comes after the last RDB save is lost in a crash.",
-      );
-    return null;
-  };
-  appendonly();
-  config.hook("appendonly", appendonly);
+/** CONFIG SET may not ask for it either. */
+export function refuseLater(config: Config): void {
   config.hook("tls-port", () => (config.number("tls-port") === 0 ? null : "this version of redisha does not speak TLS"));
 }

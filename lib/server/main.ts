@@ -26,6 +26,7 @@ import { replicationRuns } from "./replication/commands.ts";
 import { Replication } from "./replication/replication.ts";
 import { controlMemory } from "./memory.ts";
 import { persistenceRuns } from "./persistence/commands.ts";
+import { Aof } from "./persistence/aof/aof.ts";
 import { Persistence } from "./persistence/persistence.ts";
 import { Server } from "./server.ts";
 import { ending, endServer } from "./shutdown.ts";
@@ -66,8 +67,9 @@ export async function runServer(invocation: Invocation): Promise<void> {
   connectStore(s);
   controlMemory(s);
   const persistence = new Persistence(s);
+  const aof = new Aof(s, persistence);
   const replication = new Replication(s, persistence);
-  bindServerCommands(s, persistenceRuns(persistence), replicationRuns(replication));
+  bindServerCommands(s, persistenceRuns(persistence), aof.runs(), replicationRuns(replication));
 
   const listeners = new Listeners(s, s.service.ingest.handler);
   const refused = listeners.start();
@@ -94,7 +96,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   log.notice("Server initialized");
   s.startupMemory = s.usedMemory();
   process.ready();
-  await persistence.loadAtBoot();
+  if (!(await aof.boot())) await persistence.loadAtBoot();
   replication.begin(persistence.lastLoaded);
   startCron(s);
   log.notice("Ready to accept connections tcp");

@@ -1,8 +1,8 @@
 /** Files that ask for what this version does not do: no start where it would open a door or hide data, a warning elsewhere. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { refusal, tellShortfalls } from "../../lib/cli/unsupported.ts";
+import { refusal, refuseLater } from "../../lib/cli/unsupported.ts";
 import { Config } from "../../lib/config/config.ts";
 import { readRedisConf } from "../../lib/config/redis_conf.ts";
 import { tempDir } from "../support/programs.ts";
@@ -45,25 +45,9 @@ test.each([
   expect(refusal(read(text, true))).toBeNull();
 });
 
-test("appendonly warns, and refuses where there is data that it would hide", () => {
-  const config = read("appendonly yes");
-  const told: string[] = [];
-  tellShortfalls(config, (text) => told.push(text));
-  expect([refusal(config), told.length]).toEqual([null, 1]);
-  const off = read("appendonly no");
-  tellShortfalls(off, (text) => told.push(text));
-  expect(told.length).toBe(1);
-  const may = { loading: false, mayProtected: true };
-  expect(off.set(["appendonly", "yes"], may)).toBeNull();
-  expect(told.length).toBe(2);
-  expect(off.set(["tls-port", "6380"], may)).toContain("this version of redisha does not speak TLS");
-  expect(off.number("tls-port")).toBe(0);
-  mkdirSync(join(dir, "appendonlydir"));
-  const manifest = join(dir, "appendonlydir/appendonly.aof.manifest");
-  writeFileSync(manifest, "");
-  expect(refusal(config)).toContain(manifest);
-  expect(refusal(read("appendonly no"))).toBeNull();
-  rmSync(manifest);
-  writeFileSync(join(dir, "appendonly.aof"), "");
-  expect(refusal(config)).toContain("appendonly.aof");
+test("CONFIG SET may not ask for TLS either", () => {
+  const config = read("port 6380");
+  refuseLater(config);
+  expect(config.set(["tls-port", "6380"], { loading: false, mayProtected: true })).toContain("this version of redisha does not speak TLS");
+  expect(config.number("tls-port")).toBe(0);
 });

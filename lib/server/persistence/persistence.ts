@@ -63,6 +63,8 @@ export class Persistence {
   replInfo: () => ReplInfo | null;
   /** Set by replication: a key's time had come when a master loaded it. */
   expiredAtLoad: ((db: number, key: Buffer, start: number, end: number) => void) | null;
+  /** INFO's lines about append only files; aof.ts puts its own here. */
+  aofLines: () => [string, string | number][];
   job: SnapshotJob | null;
   loading: Loading | null;
   /** When the data was last saved, unix seconds. */
@@ -83,6 +85,7 @@ export class Persistence {
     this.server = server;
     this.replInfo = () => null;
     this.expiredAtLoad = null;
+    this.aofLines = () => [];
     this.job = null;
     this.loading = null;
     this.lastSaveS = seconds();
@@ -267,10 +270,23 @@ export class Persistence {
 
   /** SAVE: into dbfilename before anything else happens. Null, or the reason why not (logged). Nothing may be running. */
   saveNow(): string | null {
-    const { log, config, propagation } = this.server;
-    const path = this.path;
-    const temporary = `temp-${process.pid}.rdb`;
+    const { log, propagation } = this.server;
     this.saves++;
+    const error = this.writeBase(this.path);
+    readClock();
+    if (error !== null) return error;
+    log.notice("DB saved on disk");
+    propagation.dirty = 0;
+    this.lastSaveS = seconds();
+    this.saveOk = true;
+    this.setGate();
+    return null;
+  }
+
+  /** Writes all data into a file without giving way; the reason why not, or null. */
+  writeBase(path: string): string | null {
+    const { log, config } = this.server;
+    const temporary = `temp-${process.pid}.rdb`;
     let sink: SyncFileSink;
     try {
       sink = new SyncFileSink(temporary, path);
@@ -288,15 +304,7 @@ export class Persistence {
       }
       if (delayUs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, delayUs / 1000);
     }
-    const error = sink.finish((text) => log.warning(text));
-    readClock();
-    if (error !== null) return error;
-    log.notice("DB saved on disk");
-    propagation.dirty = 0;
-    this.lastSaveS = seconds();
-    this.saveOk = true;
-    this.setGate();
-    return null;
+    return sink.finish((text) => log.warning(text));
   }
 
   private cron(): void {
@@ -318,10 +326,13 @@ export class Persistence {
     }
   }
 
-  private setGate(): void {
+  /** True while a failed save closes the gate for writes. */
+  get failing(): boolean {
     const { config } = this.server;
-    const closed = !this.saveOk && config.bool("stop-writes-on-bgsave-error") && config.special("save").length > 0;
-    this.server.setGate(GATE_MISCONF, closed);
+    return !this.saveOk && config.bool("stop-writes-on-bgsave-error") && config.special("save").length > 0;
+  }
+  private setGate(): void {
+    this.server.setGate(GATE_MISCONF, this.failing);
   }
 
   /** FLUSHALL has emptied the databases: what is being saved is of no use, and the file is to be empty too. True when it was written. */
@@ -426,7 +437,7 @@ export class Persistence {
 
   private infoLines(): [string, string | number][] {
     const { server, job } = this;
-    const { config, propagation, loadProgress } = server;
+    const { propagation, loadProgress } = server;
     const loaded = loadProgress?.loader.info ?? server.lastLoaded;
     const snapshot = job?.snapshot ?? null;
     const done = snapshot?.processed ?? 0;
@@ -452,16 +463,7 @@ export class Persistence {
       ["rdb_last_cow_size", this.lastEarlyBytes],
       ["rdb_last_load_keys_expired", loaded?.expired ?? 0],
       ["rdb_last_load_keys_loaded", loaded?.keys ?? 0],
-      ["aof_enabled", config.bool("appendonly") ? 1 : 0],
-      ["aof_rewrite_in_progress", 0],
-      ["aof_rewrite_scheduled", 0],
-      ["aof_last_rewrite_time_sec", -1],
-      ["aof_current_rewrite_time_sec", -1],
-      ["aof_last_bgrewrite_status", "ok"],
-      ["aof_rewrites", 0],
-      ["aof_rewrites_consecutive_failures", 0],
-      ["aof_last_write_status", "ok"],
-      ["aof_last_cow_size", 0],
+      ...this.aofLines(),
       ["module_fork_in_progress", 0],
       ["module_fork_last_cow_size", 0],
       ...(loadProgress === null ? [] : loadingLines(loadProgress)),

@@ -1,0 +1,118 @@
+/** Append only files on the compiled file: nothing acknowledged is lost by kill -9, rewrites under load, cut tails, both ways with the original. */
+import { expect, test } from "bun:test";
+import { appendFileSync, readFileSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { hasRedis, startServer, tempDir, until, type Kind } from "../support/programs.ts";
+import { Wire } from "../support/wire.ts";
+
+const conf = { appendonly: "yes", save: "" };
+
+/** Writes until the connection breaks; returns the last counter that was acknowledged. */
+async function writeUntilCut(port: number, stop: () => boolean): Promise<number> {
+  const wire = await Wire.connect(port);
+  let acked = 0;
+  for (let i = 1; !stop() && !wire.isClosed; i++) {
+    const r = await Promise.race([wire.do("SET", "counter", i), Bun.sleep(500).then(() => "closed")]);
+    if (r !== "+OK") break;
+    acked = i;
+  }
+  return acked;
+}
+
+test.each(["always", "everysec", "no"])("kill -9 at any moment, appendfsync %s: what was acknowledged is there", async (policy) => {
+  const dir = tempDir();
+  let last = 0;
+  for (let round = 0; round < 6; round++) {
+    const server = await startServer("redisha", { ...conf, appendfsync: policy }, { dir });
+    expect(Number(await server.cli("get", "counter")) || 0).toBeGreaterThanOrEqual(last);
+    const writing = writeUntilCut(server.port, () => false);
+    if (round % 2 === 1) await server.cli("bgrewriteaof");
+    await Bun.sleep(60 + round * 25);
+    await server.stop("SIGKILL");
+    last = await writing;
+    expect(last).toBeGreaterThan(0);
+  }
+  await using server = await startServer("redisha", { ...conf, appendfsync: policy }, { dir });
+  expect(Number(await server.cli("get", "counter"))).toBeGreaterThanOrEqual(last);
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test.skipIf(!hasRedis)("the original reads our files, and we read the original's", async () => {
+  for (const [writer, reader] of [
+    ["redisha", "redis"],
+    ["redis", "redisha"],
+  ] as [Kind, Kind][]) {
+    const dir = tempDir();
+    const first = await startServer(writer, conf, { dir });
+    const wire = await Wire.connect(first.port);
+    await wire.do("SET", "text", "before");
+    await wire.do("RPUSH", "list", "a", "b", "c");
+    await first.cli("bgrewriteaof");
+    await until("the rewrite to end", async () => (await first.info("persistence"))["aof_rewrite_in_progress"] === "0");
+    await wire.do("SET", "text", "after", "EX", 1000);
+    await wire.do("SELECT", 3);
+    await wire.do("MULTI");
+    await wire.do("HSET", "hash", "f", "v");
+    await wire.do("ZADD", "zset", "1.5", "m");
+    await wire.do("EXEC");
+    await first.stop("SIGTERM");
+    await using second = await startServer(reader, conf, { dir });
+    const got = await Wire.connect(second.port);
+    expect(await got.do("GET", "text")).toBe('"after"');
+    expect(await got.do("TTL", "text")).toMatch(/^\((99\d|1000)\)$/);
+    expect(await got.do("LRANGE", "list", 0, -1)).toBe('["a", "b", "c"]');
+    await got.do("SELECT", 3);
+    expect(await got.do("HGETALL", "hash")).toBe('["f", "v"]');
+    expect(await got.do("ZSCORE", "zset", "m")).toBe('"1.5"');
+    await second.stop();
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+test("a tail that was cut is dropped, with the open transaction; a broken middle is refused", async () => {
+  const dir = tempDir();
+  const first = await startServer("redisha", conf, { dir });
+  await first.cli("set", "a", "1");
+  await first.stop("SIGTERM");
+  const files = join(dir, "appendonlydir");
+  const incr = join(
+    files,
+    readdirSync(files).find((f) => f.endsWith(".incr.aof"))!,
+  );
+  const whole = statSync(incr).size;
+  appendFileSync(incr, "*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n");
+  const second = await startServer("redisha", conf, { dir });
+  expect(await second.cli("mget", "a", "b")).toBe("1\n");
+  expect(second.output).toContain("aof-load-truncated is enabled");
+  await second.stop("SIGTERM");
+  expect(statSync(incr).size).toBe(whole);
+  truncateSync(incr, whole - 3);
+  const third = await startServer("redisha", conf, { dir });
+  expect(await third.cli("dbsize")).toBe("0");
+  await third.stop("SIGTERM");
+  appendFileSync(incr, "rubbish\r\n*1\r\n$4\r\nPING\r\n");
+  expect(startServer("redisha", conf, { dir })).rejects.toThrow("Bad file format reading the append only file");
+  await until("the refusal", () => readFileSync(incr).length > 0);
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test("CONFIG SET appendonly at run time takes what is there along, and ends cleanly", async () => {
+  const dir = tempDir();
+  const first = await startServer("redisha", { save: "" }, { dir });
+  await first.cli("set", "old", "1");
+  expect(await first.cli("config", "set", "appendonly", "yes")).toBe("OK");
+  await first.cli("set", "new", "2");
+  await until(
+    "the first base",
+    async () =>
+      (await first.info("persistence"))["aof_rewrite_in_progress"] === "0" &&
+      readdirSync(join(dir, "appendonlydir")).some((f) => f.endsWith(".manifest")),
+  );
+  await first.stop("SIGKILL");
+  await using second = await startServer("redisha", conf, { dir });
+  expect(await second.cli("mget", "old", "new")).toBe("1\n2");
+  expect(await second.cli("config", "set", "appendonly", "no")).toBe("OK");
+  expect((await second.info("persistence"))["aof_enabled"]).toBe("0");
+  await second.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
