@@ -19,7 +19,7 @@ import { periodic, checkObjectivelyDown, checkSubjectivelyDown, onPingReply } fr
 import { persistNow } from "./persist.ts";
 import { considerDemotion, onConfirmPeer, onConfirmRole, onInfo } from "./replica_role.ts";
 import { NEVER, defaultPeriods, log, touch, wake, type Instance, type Pending, type State, type Turn } from "./state.ts";
-import { askPeers, onAskReply, voteSaved } from "./vote.ts";
+import { askPeers, onAskReply, onRelease, voteSaved } from "./vote.ts";
 import type { Action, Boot, Engine, Event, LinkId, Random } from "./types.ts";
 
 /** A step that comes this much later than its deadline means that the process stood still: answers may wait unread in the sockets. */
@@ -278,6 +278,9 @@ function route(t: Turn, ri: Instance, pending: Pending, reply: Reply): void {
     case "promoteExec":
     case "promoteRole":
       if (ri.role === "slave") onPromoteReply(t, ri, pending.kind, reply);
+      return;
+    case "release":
+      if (ri.role === "sentinel") onRelease(ri, pending.epoch, reply);
       return;
     case "handover":
       if (ri.role === "master") onPaused(t, ri, reply);

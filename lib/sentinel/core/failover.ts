@@ -30,7 +30,7 @@ const PUSH_MS = 1000;
 /** First back-off after an election that nobody could win; doubles. */
 const RETRY_MS = 100;
 const RETRY_MAX_MS = 10_000;
-/** A planned failover waits so long for the votes of peers that do not answer. */
+/** A planned failover waits so long for the votes of peers that do not answer, or refuse. */
 const PLANNED_VOTES_MS = 500;
 
 export function inProgress(m: Master): boolean {
@@ -78,7 +78,7 @@ export function startFailover(t: Turn, m: Master, forced: boolean): void {
   setState(t, m, "wait_start");
   m.failoverEpoch = s.currentEpoch + 1;
   m.votes = new Map();
-  m.objected = false;
+  m.objected = new Set();
   m.switched = false;
   newEpoch(t, m, m.failoverEpoch);
   emit(t, "warning", "+try-failover", m);
@@ -159,7 +159,9 @@ function waitStart(t: Turn, m: Master): void {
   if (winner(m) === t.s.myid || (m.forced && plannedMayProceed(t, m))) return elected(t, m);
   const end = m.failoverStartMs + Math.min(t.s.periods.electionTimeout, m.failoverTimeoutMs);
   const hopeless = nobodyCanWin(m);
-  if (t.now < end && !hopeless && !(m.forced && m.objected)) return wake(m, end);
+  const refused = m.forced && m.objected.size > 0 && allAnswered(m);
+  const patience = refused ? Math.min(end, m.failoverStateMs + PLANNED_VOTES_MS) : end;
+  if (t.now < patience && !hopeless) return wake(m, patience);
   emit(t, "warning", "-failover-abort-not-elected", m);
   const forced = m.forced;
   abort(t, m);
@@ -172,12 +174,17 @@ function waitStart(t: Turn, m: Master): void {
 
 /** SENTINEL FAILOVER goes ahead without a majority when nobody within reach has objected. */
 function plannedMayProceed(t: Turn, m: Master): boolean {
-  if (m.objected) return false;
-  const reachable = [...m.peers.values()].filter((p) => !p.sdown && !disconnected(p));
-  if (reachable.every((p) => m.votes.has(p.runid))) return true;
+  if (m.objected.size > 0) return false;
+  if (allAnswered(m)) return true;
   const end = m.failoverStateMs + PLANNED_VOTES_MS;
   wake(m, end);
   return t.now >= end;
+}
+
+/** Every peer within reach has given its vote or refused it. */
+function allAnswered(m: Master): boolean {
+  for (const p of m.peers.values()) if (!p.sdown && !disconnected(p) && !m.votes.has(p.runid) && !m.objected.has(p.runid)) return false;
+  return true;
 }
 
 function elected(t: Turn, m: Master): void {

@@ -51,6 +51,7 @@ export type Pending =
   | { kind: "handover"; ri: number }
   | { kind: "handoverRole"; ri: number }
   | { kind: "confirmPeer"; ri: number; replica: number; round: number }
+  | { kind: "release"; ri: number; epoch: number }
   | { kind: "confirmRole"; replica: number; round: number };
 
 /** The connections to one server or peer. Peers of one runid share one over all masters. Redis: instanceLink. */
@@ -138,8 +139,11 @@ export interface Master extends Informed {
   promoted: Replica | null;
   /** Votes known in failoverEpoch: voter runid -> candidate runid. */
   votes: Map<string, string>;
-  /** A peer answered our request for its vote without giving it. */
-  objected: boolean;
+  /** Peers that answered our request for their vote without giving it. */
+  objected: Set<string>;
+  /** The epoch of our vote whose candidate has told us that it is not at work any more. */
+  releasedEpoch: number;
+  releaseAskedMs: number;
   /** When the candidates were asked for fresh offsets. */
   offsetsAskedMs: number;
   promoteSentMs: number;
@@ -406,7 +410,9 @@ export function createMaster(
     delayLoggedMs: NEVER,
     promoted: null,
     votes: new Map(),
-    objected: false,
+    objected: new Set(),
+    releasedEpoch: 0,
+    releaseAskedMs: NEVER,
     offsetsAskedMs: NEVER,
     promoteSentMs: NEVER,
     handover: null,

@@ -5,7 +5,7 @@
  * Differences, each safe beside originals: votes are counted per (master, epoch), and given per (master, epoch) too, so that elections of
  * several masters do not spoil each other; a vote is on disk before it is spoken or counted, and taken back when it cannot be written.
  */
-import type { Reply } from "../../resp/reply.ts";
+import { pairs, type Reply } from "../../resp/reply.ts";
 import { shown } from "./addr.ts";
 import { emit, emitText, newEpoch } from "./events.ts";
 import { send } from "./links.ts";
@@ -17,6 +17,8 @@ import type { ClientId } from "./types.ts";
 export const MAX_DESYNC_MS = 1000;
 /** A peer's claim that the master is down is forgotten after so many ask periods without a fresh one. */
 const ASK_STALE_PERIODS = 5;
+/** Between two questions to the one we voted for. */
+const RELEASE_MS = 100;
 /** A question about our master makes us ask back at once, at most this often. */
 const HINT_MS = 20;
 
@@ -48,7 +50,8 @@ export function askPeers(t: Turn, m: Master, forced: boolean): void {
     if (disconnected(p)) continue;
     const vote = standing && !m.votes.has(p.runid);
     if (p.askInFlight && !forced) continue;
-    const at = p.lastAskReplyMs + period;
+    // A planned failover has little time: who refuses may be asking right now whether he is still bound.
+    const at = p.lastAskReplyMs + (vote && m.forced ? RELEASE_MS : period);
     if (forced || t.now >= at) ask(t, m, p, vote);
     else wake(m, at);
   }
@@ -80,7 +83,7 @@ export function onAskReply(t: Turn, p: Peer, pending: Pending & { kind: "ask" },
   if (pending.vote && pending.epoch === m.failoverEpoch) {
     // An answer with another epoch proves nothing: he may have voted in ours before he went beyond it.
     if (leader !== "*" && epoch === m.failoverEpoch) m.votes.set(p.runid, leader);
-    if (m.votes.get(p.runid) !== t.s.myid) m.objected = true;
+    if (m.votes.get(p.runid) !== t.s.myid) m.objected.add(p.runid);
   }
   touch(t, m);
 }
@@ -141,7 +144,24 @@ function boundToAnother(t: Turn, m: Master, runid: string): boolean {
   // Our own failover is at work, also after the promotion: who asks about the old address has not heard of the new one yet.
   if (m.leader === t.s.myid) return m.failoverState !== "none" && m.failoverState !== "wait_start" && !m.switched;
   if (m.leaderEpoch <= m.configEpoch) return false;
-  return t.now < m.failoverStartMs + m.failoverTimeoutMs * 2;
+  if (m.releasedEpoch === m.leaderEpoch || t.now >= m.failoverStartMs + m.failoverTimeoutMs * 2) return false;
+  askRelease(t, m);
+  return true;
+}
+
+/** Asks the one we voted for whether he is still at it: he knows best, and what he has given up he does not take up again. */
+function askRelease(t: Turn, m: Master): void {
+  const p = m.peers.get(m.leader);
+  if (p === undefined || disconnected(p) || t.now - m.releaseAskedMs < RELEASE_MS) return;
+  m.releaseAskedMs = t.now;
+  send(t, p, ["SENTINEL", "MASTER", m.name], { kind: "release", ri: p.id, epoch: m.leaderEpoch });
+}
+
+/** His answer. The refused candidate asks again within an ask period and then gets our vote. */
+export function onRelease(p: Peer, epoch: number, reply: Reply): void {
+  const m = p.master;
+  if (!Array.isArray(reply) || m.leaderEpoch !== epoch || m.leader !== p.runid) return;
+  if (!(pairs(reply)["flags"] ?? "failover_in_progress").includes("failover_in_progress")) m.releasedEpoch = epoch;
 }
 
 function giveUp(t: Turn, m: Master): void {
