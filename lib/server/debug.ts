@@ -169,7 +169,7 @@ function digestValue(c: Call): void {
   c.out.array(c.argc - 2);
   for (let i = 2; i < c.argc; i++) {
     const ref = ks.peek(c.buf, c.s(i), c.e(i));
-    c.out.bulkText(ref === 0 ? "0".repeat(40) : valueDigest(ref));
+    c.out.status(ref === 0 ? "0".repeat(40) : valueDigest(ref));
   }
 }
 

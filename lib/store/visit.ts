@@ -37,7 +37,7 @@ export function visitValue(ref: number, fn: (parts: Buffer[]) => void): void {
     case entry.ZSET: {
       const c = new ZSetCursor();
       for (let more = c.begin(ref, 0, false); more; more = c.next())
-        fn([Buffer.from(c.b.subarray(c.start, c.end)), Buffer.from(String(c.score))]);
+        fn([Buffer.from(c.b.subarray(c.start, c.end)), Buffer.from(Object.is(c.score, -0) ? "-0" : String(c.score))]);
       return;
     }
   }
