@@ -479,13 +479,14 @@ export class MasterLink {
         );
         return this.lost("");
       }
-      if (status === DONE) return this.loaded();
+      if (status === DONE) return this.loaded(loader.info.replStreamDb);
       setImmediate(slice);
     };
     setImmediate(slice);
   }
 
-  private loaded(): void {
+  /** `streamDb`: the database that the stream had selected at the snapshot; a replica's stream goes on in it without a SELECT. */
+  private loaded(streamDb: number): void {
     const { repl } = this;
     const { server } = repl;
     this.dropFile();
@@ -495,6 +496,7 @@ export class MasterLink {
     repl.secondOffset = -1;
     repl.buffer.restart(this.newOffset);
     repl.buffer.keeps = true;
+    repl.selectedDb = streamDb;
     server.propagation.dirty = 0;
     server.log.notice("MASTER <-> REPLICA sync: Finished with success");
     this.comeUp();
