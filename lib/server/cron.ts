@@ -7,7 +7,7 @@ import { clock, readClock, resyncClock } from "../time/clock.ts";
 import { PAUSE_EXPIRE } from "../clients/pause.ts";
 import { ExpireCycle } from "../store/expire.ts";
 import { workStep } from "../store/store.ts";
-import { debugSwitches } from "./debug.ts";
+import { debugSwitches } from "./debug_switches.ts";
 import type { Server } from "./server.ts";
 
 const micros = (): number => performance.now() * 1000;

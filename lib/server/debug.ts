@@ -21,14 +21,12 @@ import { databases } from "../store/store.ts";
 import { createString } from "../store/string.ts";
 import { datasetDigest, valueDigest } from "./digest.ts";
 import { mayDebug } from "./commands.ts";
+import { debugSwitches } from "./debug_switches.ts";
 import { debugHelp, debugTakes } from "./debug_help.ts";
 import type { Server } from "./server.ts";
 
 /** Subcommand (lower case) -> function, from other parts. */
 export const debugParts: Record<string, (c: Call) => void> = {};
-
-/** Switches that tests set and cron reads. */
-export const debugSwitches = { activeExpire: true, pauseCron: false, skipChecksums: false };
 
 function sleep(c: Call): void {
   const seconds = Number(c.text(2));

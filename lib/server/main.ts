@@ -29,7 +29,7 @@ import { persistenceRuns } from "./persistence/commands.ts";
 import { Aof } from "./persistence/aof/aof.ts";
 import { Persistence } from "./persistence/persistence.ts";
 import { Server } from "./server.ts";
-import { ending, endServer } from "./shutdown.ts";
+import { endOnSignal, ending } from "./shutdown.ts";
 
 /** Runs a server until it is shut down; the process ends by itself. */
 export async function runServer(invocation: Invocation): Promise<void> {
@@ -88,7 +88,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
     (signal) => {
       const flags = config.choice(signal === "SIGINT" ? "shutdown-on-sigint" : "shutdown-on-sigterm").split(" ");
       const save = flags.includes("save") ? "yes" : flags.includes("nosave") ? "no" : "configured";
-      void endServer(s, { save, now: flags.includes("now"), force: flags.includes("force") }, ending.closeListeners);
+      endOnSignal(s, { save, now: flags.includes("now"), force: flags.includes("force") });
     },
     () => s.loading,
   );

@@ -5,6 +5,7 @@
 import type { Call } from "../clients/call.ts";
 import { FLAG_CLOSE_AFTER_REPLY } from "../clients/client.ts";
 import { ERR } from "../resp/errors.ts";
+import { debugSwitches } from "./debug_switches.ts";
 import type { Server, ShutdownWish } from "./server.ts";
 
 /** State of a shutdown that has begun; null: none. */
@@ -37,6 +38,22 @@ export async function endServer(s: Server, wish: ShutdownWish, closeListeners: (
   s.process.end(0);
 }
 
+/** A shutdown that a signal asked for while cron stands still (DEBUG PAUSE-CRON): Redis' cron is what begins it. */
+let asked: (() => void) | null = null;
+
+/** As endServer, from a signal's handler. */
+export function endOnSignal(s: Server, wish: ShutdownWish): void {
+  const begin = (): void => void endServer(s, wish, ending.closeListeners);
+  if (!debugSwitches.pauseCron) return begin();
+  asked = begin;
+  const timer = setInterval(() => {
+    if (debugSwitches.pauseCron && asked !== null) return;
+    clearInterval(timer);
+    asked?.();
+    asked = null;
+  }, 10);
+}
+
 /** Set by main.ts. */
 export const ending = { closeListeners: (): void => {} };
 
@@ -54,8 +71,9 @@ export function shutdown(s: Server, c: Call): void {
   }
   if (abort && (wish.save !== "configured" || wish.now || wish.force)) return c.out.error(ERR.syntax);
   if (abort) {
-    if (running === null) return c.out.errorText("ERR No shutdown in progress.");
-    running.aborted = true;
+    if (running === null && asked === null) return c.out.errorText("ERR No shutdown in progress.");
+    asked = null;
+    if (running !== null) running.aborted = true;
     running = null;
     s.log.notice("Shutdown manually aborted.");
     return c.out.ok();

@@ -16,7 +16,7 @@ import { freeLoose } from "../../store/room.ts";
 import { settings } from "../../store/settings.ts";
 import { createString } from "../../store/string.ts";
 import { clock } from "../../time/clock.ts";
-import { debugSwitches } from "../debug.ts";
+import { debugSwitches } from "../debug_switches.ts";
 import type { Server } from "../server.ts";
 import { RDB_VERSION, T_STRING } from "./rdb_format.ts";
 import { ALL, BOUNDS, EMPTY_KEY, FAILED, HEADERS, NO_MEMORY, attachLoose, loadValue } from "./rdb_load_value.ts";

@@ -3,12 +3,12 @@
  * Writing happens off the main loop, syncing in a helper process (save_helper.ts; here, too, where none can be had); what waits is bounded by
  * FULL_BYTES. Redis rdb.c: rdbSave.
  */
-import { close, closeSync, fsync, fsyncSync, openSync, unlink, write, writeSync } from "node:fs";
-import { resolve } from "node:path";
+import { close, closeSync, fsync, fsyncSync, openSync, renameSync, unlink, write, writeSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { strerror } from "../../bytes/errno.ts";
 import { moveIntoPlace, removeQuietly } from "./move_into_place.ts";
 import { giveChunk, type ChunkSink } from "./rdb_writer.ts";
-import { SaveHelper } from "./save_helper.ts";
+import { SaveHelper, named } from "./save_helper.ts";
 import type { Sink } from "./snapshot_job.ts";
 
 /** Bytes that wait for the disk before the walk has to wait. */
@@ -33,7 +33,7 @@ export function openFailure(path: string, error: unknown): string {
 export class FileSink implements Sink {
   private readonly options: FileSinkOptions;
   /** The working directory may change meanwhile. */
-  private readonly temporary: string;
+  temporary: string;
   private readonly target: string;
   private readonly fd: number;
   private readonly queue: Buffer[];
@@ -66,7 +66,11 @@ export class FileSink implements Sink {
     this.error = null;
     this.helper = null;
     try {
-      this.helper = new SaveHelper(this.temporary, this.target, (reason, signal) => this.helperEnded(reason, signal));
+      const folder = dirname(this.temporary);
+      this.helper = new SaveHelper(folder, this.target, (reason, signal) => this.helperEnded(reason, signal));
+      const own = join(folder, named(this.helper.pid));
+      renameSync(this.temporary, own);
+      this.temporary = own;
     } catch (error) {
       options.log(`Saving without a helper process: ${strerror(error)}`);
     }

@@ -15,7 +15,7 @@ import { ERR } from "../../resp/errors.ts";
 import { usedMemory } from "../../store/arena.ts";
 import { clock, readClock } from "../../time/clock.ts";
 import { REDIS_VERSION } from "../../config/version.ts";
-import { debugSwitches } from "../debug.ts";
+import { debugSwitches } from "../debug_switches.ts";
 import type { Server, ShutdownWish } from "../server.ts";
 import { FileSink, SyncFileSink, openFailure } from "./file_sink.ts";
 import { FileFeeder, openRdb } from "./file_source.ts";
@@ -225,6 +225,7 @@ export class Persistence {
             log: (text) => log.warning(text),
           });
           pid = sink.pid;
+          this.temporary = sink.temporary;
           return sink;
         },
         (error) => this.backgroundDone(error),

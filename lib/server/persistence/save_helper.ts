@@ -1,6 +1,6 @@
 /**
- * The process that ends a save in the background. Cold. The server writes the temporary file itself; a copy of this program holds it open, and at
- * the end makes it last: sync, rename, sync of the directory. So the disk's slowest moment is nobody's but the helper's; a server that dies leaves no
+ * The process that ends a save in the background. Cold. The server writes the temporary file itself; a copy of this program waits,
+ * and at the end makes it last: sync, rename, sync of the directory. So the disk's slowest moment is nobody's but the helper's; a server that dies leaves no
  * temporary file behind; and whoever kills the helper (Redis' child of BGSAVE) breaks the save off.
  *
  *   server: SaveHelper --pipe: one byte "go on", or the end of it--> runSaveHelper: fsync, rename, exit 0 / unlink, exit 1
@@ -8,6 +8,7 @@
  * Its exit tells: 0 done, else the reason is on its standard output.
  */
 import { fsyncSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { strerror } from "../../bytes/errno.ts";
 import { cleanEnvironment, ownCommand } from "../../cli/self.ts";
 import { moveIntoPlace } from "./move_into_place.ts";
@@ -20,10 +21,13 @@ export class SaveHelper {
   private readonly child: ReturnType<typeof Bun.spawn>;
   private ended: HelperEnd | null;
 
-  /** Starts it for a temporary file that exists. Throws when no process can be had. */
-  constructor(temporary: string, target: string, ended: HelperEnd) {
+  /**
+   * Starts it for a temporary file of that folder, which the caller names `named(pid)` at once, as Redis' child names its file. Throws when no
+   * process can be had.
+   */
+  constructor(folder: string, target: string, ended: HelperEnd) {
     this.ended = ended;
-    this.child = Bun.spawn([...ownCommand(), "--save-helper", temporary, target], {
+    this.child = Bun.spawn([...ownCommand(), "--save-helper", folder, target], {
       // What ps shows, and main.ts' mode word works under this name.
       argv0: "redis-rdb-bgsave",
       env: cleanEnvironment(),
@@ -63,17 +67,22 @@ export class SaveHelper {
   }
 }
 
-/** The helper's own life: `--save-helper TEMPORARY TARGET`. */
+/** The name of the temporary file that belongs to the helper with this pid. */
+export function named(pid: number): string {
+  return `temp-${pid}.rdb`;
+}
+
+/** The helper's own life: `--save-helper FOLDER TARGET`. */
 export function runSaveHelper(args: readonly string[]): never {
-  const [temporary, target] = args;
+  const [folder, target] = args;
+  const temporary = join(folder, named(process.pid));
   // Ctrl-C at the terminal is the server's to answer.
   process.on("SIGINT", () => undefined);
   const reasons: string[] = [];
   let done = false;
   try {
-    const fd = openSync(temporary, "r+");
     if (waitForCommit()) {
-      fsyncSync(fd);
+      fsyncSync(openSync(temporary, "r+"));
       done = moveIntoPlace(temporary, target, (text) => void reasons.push(text)) === null;
     } else {
       unlinkSync(temporary);
