@@ -125,7 +125,8 @@ function set(c: Call): void {
   }
   if (when >= 0) {
     if (!setWithExpiry(c, ks, 2, when)) return;
-    c.rewrite("SET", c.view(1), c.view(2), "PXAT", when);
+    // What is absolute already goes on as it came.
+    if (optRelative || optUnitMs !== 1) c.rewrite("SET", c.view(1), c.view(2), "PXAT", when);
   } else {
     if (value.setString(ks, c.buf, at[2], at[3], c.buf, at[4], at[5], (flags & KEEPTTL) !== 0) === 0) return c.out.error(ERR.oom);
     if (flags & GET) {

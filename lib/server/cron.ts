@@ -25,7 +25,7 @@ function expire(server: Server, cycle: ExpireCycle): void {
   cycle.beginSlow(server.config.number("hz"));
   const slice = (): void => {
     const more = cycle.slice(500);
-    server.propagation.flush();
+    server.propagation.flush(false);
     server.dispatcher.endEvent();
     if (more) setImmediate(slice);
   };
@@ -66,8 +66,11 @@ export function startCron(server: Server): () => void {
     server.service.cron();
     work();
     for (const job of server.cronJobs) job(clock.nowMs);
-    if (!server.loading) expire(server, cycle);
-    server.propagation.flush();
+    if (!server.loading) {
+      expire(server, cycle);
+      server.replicaExpires?.cycle();
+    }
+    server.propagation.flush(false);
     d.inEvent = false;
     d.endEvent();
     const us = (readClock() - startedMs) * 1000;

@@ -88,13 +88,16 @@ export class Propagation {
     this.ops.push({ db, bytes: encodeCommand(args), to });
   }
 
-  /** Sends what gathered outside a unit (cron's expiry, eviction; the end of each client's command). */
-  flush(): void {
+  /**
+   * Sends what gathered: at the end of a client's command, after evictions, from cron. `atomic`: several are one transaction; keys that went
+   * because their time had come, and nobody asked for them by name, need none.
+   */
+  flush(atomic = true): void {
     const ops = this.ops;
     if (ops.length === 0 || this.units > 0) return;
     this.ops = [];
-    if (ops.length === 1) {
-      this.feed(ops[0].db, ops[0].bytes, 0, ops[0].bytes.length, ops[0].to);
+    if (ops.length === 1 || !atomic) {
+      for (const op of ops) this.feed(op.db, op.bytes, 0, op.bytes.length, op.to);
       return;
     }
     // The SELECT that the first command may need belongs inside.

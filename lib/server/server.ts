@@ -29,11 +29,15 @@ import { databases } from "../store/store.ts";
 import { clock } from "../time/clock.ts";
 import type { LoadProgress } from "./persistence/loading.ts";
 import type { LoadedInfo } from "./persistence/rdb_load.ts";
+import type { ReplicaExpires } from "./replica_expires.ts";
 import { Propagation } from "./propagation.ts";
 import { Stats } from "./stats.ts";
 
 /** Commands that MULTI does not queue. */
 const ENDS_MULTI = new Set(["exec", "discard", "quit", "reset"]);
+
+/** What an empty server keeps: the tables of commands and directives, the logs' and parts' objects. The runtime itself is not counted. */
+const BASE_BYTES = 1024 * 1024;
 
 /** How a server is to end. */
 export interface ShutdownWish {
@@ -91,6 +95,8 @@ export class Server implements Mode {
   readonly cronJobs: ((nowMs: number) => void)[];
   /** Lines of INFO that parts contribute, by section. */
   readonly infoParts: Map<string, (() => [string, string | number][])[]>;
+  /** On a writable replica: the keys whose expiry is ours to keep. */
+  replicaExpires: ReplicaExpires | null;
   loading: boolean;
   loadProgress: LoadProgress | null;
   /** What the last load found; null: nothing was loaded yet. */
@@ -112,6 +118,7 @@ export class Server implements Mode {
     this.databases = databases;
     this.cronJobs = [];
     this.infoParts = new Map();
+    this.replicaExpires = null;
     this.loading = false;
     this.loadProgress = null;
     this.lastLoaded = null;
@@ -151,7 +158,7 @@ export class Server implements Mode {
   /** Bytes in use: data, clients, the replication buffer, what waits for the AOF (INFO used_memory). */
   usedMemory(): number {
     const { parts } = this;
-    return usedMemory() + this.service.registry.allMemoryBytes + parts.replicationMemory().buffer + parts.aofBufferBytes();
+    return BASE_BYTES + usedMemory() + this.service.registry.allMemoryBytes + parts.replicationMemory().buffer + parts.aofBufferBytes();
   }
 
   /** What of it maxmemory does not count, because evicting keys makes more of it. Redis freeMemoryGetNotCountedMemory. */
@@ -194,6 +201,7 @@ export class Server implements Mode {
     return null;
   }
   changed(call: Call): void {
+    if (this.replicaExpires !== null) this.replicaExpires.note(call);
     this.propagation.changed(call);
     this.parts.wrote(call.client);
   }
@@ -204,7 +212,8 @@ export class Server implements Mode {
     return this.parts.beforeFlush();
   }
   afterUnit(): void {
-    this.propagation.flush();
+    // SCAN and RANDOMKEY come upon expired keys that nobody named.
+    this.propagation.flush((this.dispatcher.callAt(0).command?.flags & FLAG.touches_arbitrary_keys) === 0);
   }
   beginUnit(): void {
     this.propagation.begin();

@@ -19,6 +19,7 @@ import { clock } from "../../time/clock.ts";
 import type { Consumer } from "../propagation.ts";
 import { TO_REPLICAS } from "../propagation.ts";
 import type { Persistence } from "../persistence/persistence.ts";
+import { ReplicaExpires } from "../replica_expires.ts";
 import type { Server } from "../server.ts";
 import { ReplicationBuffer } from "./buffer.ts";
 import { failoverCron } from "./failover.ts";
@@ -112,6 +113,7 @@ export class Replication implements Consumer {
     config.watch("repl-backlog-size", (c) => {
       this.buffer.sizeBytes = c.number("repl-backlog-size");
     });
+    config.watch("replica-read-only", () => this.setExpiry());
     config.watch(["replica-read-only", "replica-serve-stale-data", "min-replicas-to-write", "min-replicas-max-lag"], () => this.setGates());
     server.cronJobs.push((nowMs) => this.cron(nowMs));
   }
@@ -384,10 +386,20 @@ export class Replication implements Consumer {
     );
   }
 
+  /** Who deletes expired keys: a master; a replica leaves it to its master, but for what its own clients wrote. */
+  private setExpiry(): void {
+    const { server } = this;
+    const replica = this.master !== null;
+    const writable = replica && !server.config.bool("replica-read-only");
+    if (!writable) server.replicaExpires = null;
+    else server.replicaExpires ??= new ReplicaExpires(server.databases);
+    setExpirePolicy(!replica ? EXPIRE_DELETE : writable ? EXPIRE_HIDE_READS : EXPIRE_HIDE);
+  }
+
   private becomeRole(): void {
     const { server } = this;
     const replica = this.master !== null;
-    setExpirePolicy(!replica ? EXPIRE_DELETE : server.config.bool("replica-read-only") ? EXPIRE_HIDE : EXPIRE_HIDE_READS);
+    this.setExpiry();
     server.log.target.role = replica ? "S" : "M";
     server.process.setReplica(replica);
     this.setConsumer();
