@@ -29,7 +29,7 @@ help() {
   echo '  test [F..]  build, then run every test (or the named files)'
   echo '  check       formatting, types, lint, architecture'
   echo '  format      rewrite the sources in the project'"'"'s format'
-  echo '  bench NAME  build, then measure against the originals: server, proxy, failover, memory'
+  echo '  bench NAME  build, then measure against the originals: server, proxy, sentinel, failover, memory'
 }
 case "${1:-build}" in
   build) build ;;

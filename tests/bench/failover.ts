@@ -1,172 +1,130 @@
 /**
- * How long a failover takes: redis-sentinel and ours in turn, three Sentinels each (quorum 2), one master and two replicas.
+ * `bench failover [ROUNDS] [DOWN_AFTER_MS]`: what clients behind the proxy see of a failover, with the original redis-server, redis-sentinel
+ * and haproxy, and with ours in every place. One master, two replicas, three Sentinels (quorum 2), a proxy with the article's checks; two
+ * writers that keep their connection, two that take a new one every fifth write.
  *
- *   ./build.sh bench failover [ROUNDS] [DOWN_AFTER_MS]        servers: real redis-server; with SERVER=redisha ours
+ *   first write   from the act (kill -9, SIGSTOP, SENTINEL FAILOVER) to the first write that the new master acknowledges through the proxy
+ *   longest wait  the longest that any writer went without an acknowledgement; for SIGSTOP with the old master asleep the whole time
+ *   lost          acknowledged writes that the new master does not have once the old one follows it
+ *   split         from the new master's first acknowledgement to the last one that another server gave through the proxy
  *
- * Times are from the act: to the first +odown, to the first write that a replica accepts (asked every 2 ms), to +switch-master on the last
- * of the three Sentinels; `second master`: how long the old one says master after its return (planned: after the act). `lost`: writes that the old master acknowledged after the act and the new one does not have.
+ * `bench sentinel` has the times of the Sentinels alone, without proxy.
  */
-import { type Kind, type Program, until } from "../support/programs.ts";
-import { Fleet } from "../support/sentinel_fleet.ts";
-import { Wire } from "../support/wire.ts";
+import { type Program, until } from "../support/programs.ts";
+import { type Kinds, WholeSet, Writer } from "../support/whole_set.ts";
 import { median, table } from "./measure.ts";
 
 const ACTS = ["kill -9", "SIGSTOP", "planned"] as const;
 type Act = (typeof ACTS)[number];
 
+const CASTS: Record<string, Kinds> = {
+  originals: { servers: ["redis", "redis", "redis"], sentinels: ["redis", "redis", "redis"], proxy: "haproxy" },
+  redisha: { servers: ["redisha", "redisha", "redisha"], sentinels: ["redisha", "redisha", "redisha"], proxy: "redisha" },
+};
+/** The originals do not start a failover within twice this after the last one. */
+const FAILOVER_TIMEOUT_MS = 3000;
+
 interface Round {
-  odownMs: number;
-  writeMs: number;
-  switchMs: number;
-  secondMs: number;
+  firstMs: number;
+  waitMs: number;
   lost: number;
+  splitMs: number;
+  cut: number;
+  errors: number;
 }
 
-/** When each Sentinel published an event for the first time since `from`. */
-class Listener {
-  readonly heard: { name: string; at: number; sentinel: number }[];
-  private readonly wires: Wire[];
-  constructor() {
-    this.heard = [];
-    this.wires = [];
-  }
-  async join(sentinels: Program[]): Promise<void> {
-    for (const [i, s] of sentinels.entries()) {
-      const wire = await Wire.connect(s.port);
-      this.wires.push(wire);
-      await wire.do("PSUBSCRIBE", "*");
-      void this.listen(wire, i);
-    }
-  }
-  private async listen(wire: Wire, sentinel: number): Promise<void> {
-    for (;;) {
-      const message = await wire.next();
-      if (message === "closed") return;
-      const name = /^\["pmessage", "\*", "([^"]+)"/.exec(message)?.[1];
-      if (name !== undefined) this.heard.push({ name, at: performance.now(), sentinel });
-    }
-  }
-  since(name: string, from: number): number[] {
-    const first = new Map<number, number>();
-    for (const h of this.heard) if (h.name === name && h.at >= from && !first.has(h.sentinel)) first.set(h.sentinel, h.at - from);
-    return [...first.values()];
-  }
-  close(): void {
-    for (const w of this.wires) w.close();
-  }
-}
-
-/** Asks a server for a write every 2 ms until it takes one; the time, or Infinity when told to stop. */
-async function firstWrite(server: Program, from: number, stopped: () => boolean): Promise<number> {
-  let wire = await Wire.connect(server.port);
-  try {
-    while (!stopped()) {
-      const reply = await wire.do("SET", "probe", "1");
-      if (reply === "+OK") return performance.now() - from;
-      if (reply === "closed") wire = await Wire.connect(server.port);
-      await Bun.sleep(2);
-    }
-    return Infinity;
-  } finally {
-    wire.close();
-  }
-}
-
-/** Writes to the old master as long as it says OK; what it acknowledged. */
-async function writer(server: Program, stopped: () => boolean, acked: string[]): Promise<void> {
-  const wire = await Wire.connect(server.port);
-  for (let i = 0; !stopped(); i++) {
-    const key = `w${Math.floor(performance.now())}.${i}`;
-    const reply = await Promise.race([wire.do("SET", key, "1"), Bun.sleep(2000).then(() => "closed")]);
-    if (reply === "closed") break;
-    if (reply === "+OK") acked.push(key);
-    await Bun.sleep(2);
-  }
-  wire.close();
-}
-
-async function round(fleet: Fleet, listener: Listener, act: Act): Promise<Round> {
-  const port = Number(await fleet.agreed());
-  const old = fleet.servers.find((s) => s.port === port)!;
-  const others = fleet.servers.filter((s) => s !== old);
-  let over = false;
-  const acked: string[] = [];
-  const writing = act === "planned" ? writer(old, () => over, acked) : null;
-  if (writing !== null) await Bun.sleep(100);
-  const from = performance.now();
-  if (act === "planned") await fleet.sentinels.at(-1)!.cli("sentinel", "failover", "m");
-  else if (act === "SIGSTOP") old.kill("SIGSTOP");
+async function act(set: WholeSet, old: Program, what: Act): Promise<void> {
+  if (what === "planned") await set.sentinels[0].cli("sentinel", "failover", "m");
+  else if (what === "SIGSTOP") old.kill("SIGSTOP");
   else await old.stop("SIGKILL");
-  const write = Promise.race(others.map((s) => firstWrite(s, from, () => over)));
-  const next = await fleet.switched(old);
-  await until("+switch-master everywhere", () => listener.since("+switch-master", from).length === fleet.sentinels.length, 30_000);
-  const writeMs = await write;
-  if (act === "SIGSTOP") old.kill("SIGCONT");
-  else if (act !== "planned") {
+}
+
+async function comesBack(old: Program, what: Act): Promise<void> {
+  if (what === "SIGSTOP") old.kill("SIGCONT");
+  else if (what === "kill -9") {
     old.start();
     await old.ready();
   }
-  const back = act === "planned" ? from : performance.now();
-  await until("the old master's demotion", async () => (await old.info("replication"))["role"] === "slave", 40_000);
-  const secondMs = performance.now() - back;
-  for (const s of fleet.servers) if (s !== next) await fleet.follows(s, next);
-  over = true;
-  await writing;
-  let lost = 0;
-  for (const key of acked) if ((await next.cli("exists", key)) === "0") lost++;
-  const odown = listener.since("+odown", from);
-  return {
-    odownMs: odown.length === 0 ? NaN : Math.min(...odown),
-    writeMs,
-    switchMs: Math.max(...listener.since("+switch-master", from)),
-    secondMs,
-    lost,
-  };
+}
+
+async function round(set: WholeSet, what: Act): Promise<Round> {
+  const old = (await set.agreed())!;
+  const writers = [0, 5, 0, 5].map((perConnection) => new Writer(set.proxy.port, perConnection));
+  try {
+    for (const w of writers) await w.more(20);
+    const from = performance.now();
+    await act(set, old, what);
+    const master = await set.switchedFrom(old);
+    const taken = (): number =>
+      Math.min(...writers.flatMap((w) => w.acknowledged.filter((a) => a.atMs > from && a.port === master.port)).map((a) => a.atMs));
+    await until("a write at the new master", () => taken() < Infinity, 60_000);
+    await comesBack(old, what);
+    await set.follows(old, master);
+    await set.isWhole();
+    for (const w of writers) await w.more();
+    const end = performance.now();
+    await Promise.all(writers.map((w) => w.stop()));
+    const since = taken();
+    const others = writers.flatMap((w) => w.acknowledged).filter((a) => a.atMs > since && a.port > 0 && a.port !== master.port);
+    let lost = 0;
+    for (const w of writers) lost += (await w.missingAt(master)).length;
+    return {
+      firstMs: since - from,
+      waitMs: Math.max(...writers.map((w) => longestGap(w, from, end))),
+      lost,
+      splitMs: others.length === 0 ? 0 : Math.max(...others.map((a) => a.atMs)) - since,
+      cut: writers.reduce((n, w) => n + w.cut, 0),
+      errors: writers.reduce((n, w) => n + Object.values(w.errors).reduce((x, y) => x + y, 0), 0),
+    };
+  } finally {
+    await Promise.all(writers.map((w) => w.stop()));
+  }
+}
+
+function longestGap(writer: Writer, from: number, end: number): number {
+  let longest = 0;
+  let last = from;
+  for (const at of [...writer.acknowledged.map((a) => a.atMs).filter((t) => t > from && t < end), end]) {
+    longest = Math.max(longest, at - last);
+    last = at;
+  }
+  return longest;
 }
 
 export async function bench(args: string[]): Promise<void> {
-  const rounds = Number(args[0] ?? 5);
+  const rounds = Number(args[0] ?? 3);
   const downAfterMs = Number(args[1] ?? 1000);
-  const server = (process.env["SERVER"] ?? "redis") as Kind;
-  const rows: (string | number)[][] = [];
-  const kinds: Kind[] = ["redis", "redisha"];
   const results = new Map<string, Round[]>();
-  const fleets: { kind: Kind; fleet: Fleet; listener: Listener }[] = [];
+  const sets = new Map<string, WholeSet>();
   try {
-    for (const kind of kinds) {
-      const fleet = await Fleet.start({ replicas: 2, sentinels: [kind, kind, kind], downAfterMs, failoverTimeoutMs: 6000, server });
-      const listener = new Listener();
-      await listener.join(fleet.sentinels);
-      fleets.push({ kind, fleet, listener });
-    }
-    for (const act of ACTS)
+    for (const [name, kinds] of Object.entries(CASTS))
+      sets.set(name, await WholeSet.start(kinds, { downAfterMs, failoverTimeoutMs: FAILOVER_TIMEOUT_MS }));
+    for (const what of ACTS)
       for (let i = 0; i < rounds; i++)
-        for (const { kind, fleet, listener } of fleets) {
-          const key = `${act} ${kind}`;
-          const r = await round(fleet, listener, act);
+        for (const [name, set] of sets) {
+          const r = await round(set, what);
+          const key = `${what} ${name}`;
           results.set(key, [...(results.get(key) ?? []), r]);
-          await until("a quiet set", async () => (await fleet.quiet()) && (await fleet.agreed()) !== "", 60_000);
+          console.error(`${key}: ${Math.round(r.firstMs)} ms, ${r.lost} lost, split ${Math.round(r.splitMs)} ms`);
+          await Bun.sleep(2 * FAILOVER_TIMEOUT_MS + 1500);
+          await set.isWhole();
         }
   } finally {
-    for (const { fleet, listener } of fleets) {
-      listener.close();
-      await fleet[Symbol.asyncDispose]();
-    }
+    for (const set of sets.values()) await set[Symbol.asyncDispose]();
   }
-  const of = (act: Act, kind: Kind, pick: (r: Round) => number): number => median((results.get(`${act} ${kind}`) ?? []).map(pick));
-  for (const act of ACTS)
+  const rows: (string | number)[][] = [];
+  for (const what of ACTS)
     for (const [name, pick] of [
-      ["+odown", (r: Round) => r.odownMs],
-      ["first write", (r: Round) => r.writeMs],
-      ["+switch-master on all", (r: Round) => r.switchMs],
-      ["second master", (r: Round) => r.secondMs],
-      ["lost writes", (r: Round) => r.lost],
+      ["first write, ms", (r: Round) => r.firstMs],
+      ["longest wait, ms", (r: Round) => r.waitMs],
+      ["lost acknowledged writes", (r: Round) => r.lost],
+      ["split, ms", (r: Round) => r.splitMs],
+      ["connections cut", (r: Round) => r.cut],
+      ["error replies", (r: Round) => r.errors],
     ] as const) {
-      const [a, b] = [of(act, "redis", pick), of(act, "redisha", pick)];
-      if (Number.isNaN(a) && Number.isNaN(b)) continue;
-      if (name === "lost writes" && act !== "planned") continue;
-      rows.push([`${act}: ${name}`, a, b, b / a]);
+      const of = (cast: string): number => median((results.get(`${what} ${cast}`) ?? []).map(pick));
+      rows.push([`${what}: ${name}`, of("originals"), of("redisha"), of("originals") === 0 ? NaN : of("redisha") / of("originals")]);
     }
-  console.log(`${rounds} rounds each, interleaved, medians; ms from the act; down-after ${downAfterMs}; servers: ${server}`);
-  console.log(table(["", "redis-sentinel", "redisha", "ratio"], rows));
+  console.log(`${rounds} rounds each, interleaved, medians; down-after ${downAfterMs} ms`);
+  console.log(table(["", "originals", "redisha", "ratio"], rows));
 }

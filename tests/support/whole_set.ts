@@ -170,7 +170,10 @@ export interface Acknowledged {
 
 let writers = 0;
 
-/** A client that writes a fresh key after the other through the proxy, one at a time, and connects again when it is cut. */
+/**
+ * A client that writes a fresh key after the other through the proxy, one at a time, and connects again when it is cut. `perConnection`: so
+ * many writes to a connection, then a new one; 0: one connection as long as it lasts.
+ */
 export class Writer {
   readonly acknowledged: Acknowledged[];
   /** Error replies, by first word. */
@@ -180,12 +183,13 @@ export class Writer {
   readonly counter: string;
   private readonly port: number;
   private readonly pauseMs: number;
+  private readonly perConnection: number;
   private readonly prefix: string;
   private wire: Wire | null;
   private over: boolean;
   private readonly work: Promise<void>;
 
-  constructor(port: number, pauseMs = 5) {
+  constructor(port: number, perConnection = 0, pauseMs = 5) {
     this.acknowledged = [];
     this.errors = {};
     this.cut = 0;
@@ -193,6 +197,7 @@ export class Writer {
     this.counter = `${this.prefix}:count`;
     this.port = port;
     this.pauseMs = pauseMs;
+    this.perConnection = perConnection;
     this.wire = null;
     this.over = false;
     this.work = this.run();
@@ -203,6 +208,10 @@ export class Writer {
       try {
         this.wire ??= await Wire.connect(this.port);
         await this.write(this.wire, `${this.prefix}:${n}`);
+        if (this.perConnection > 0 && n % this.perConnection === 0) {
+          this.wire?.close();
+          this.wire = null;
+        }
       } catch {
         this.wire = null; // refused
       }
