@@ -209,6 +209,8 @@ describe.skipIf(!hasRedis)("partial sync", () => {
       });
       expect(await stat(master, "sync_full")).toBe(before);
       expect(await stat(master, "sync_partial_ok")).toBeGreaterThan(0);
+      // Not a second later: a small backlog would have moved on.
+      expect(replica.output).toContain(`Reconnecting to MASTER 127.0.0.1:${link.port}`);
       w.close();
     });
 

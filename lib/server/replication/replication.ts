@@ -341,8 +341,7 @@ export class Replication implements Consumer {
     const wasMaster = this.master === null;
     this.master = { host, port };
     server.config.assign("replicaof", host, String(port));
-    this.link?.close();
-    this.link = null;
+    this.dropLink();
     server.service.blocking.roleChanged();
     if (wasMaster) {
       // Our own history is what we can go on from.
@@ -364,8 +363,7 @@ export class Replication implements Consumer {
     const { server } = this;
     this.master = null;
     server.config.assign("replicaof", "no", "one");
-    this.link?.close();
-    this.link = null;
+    this.dropLink();
     this.shiftId();
     this.mayContinue = false;
     this.linkDownSinceMs = 0;
@@ -437,11 +435,22 @@ export class Replication implements Consumer {
     this.link = new MasterLink(this, this.master.host, this.master.port);
   }
 
-  /** The link ended: cron makes another one. */
+  /** Ends the link because it is to another master, or none is wanted: linkEnded is not for it. */
+  private dropLink(): void {
+    const { link } = this;
+    this.link = null;
+    link?.close();
+  }
+
+  /** The link ended: one that was up is made anew at once, before the master's backlog has moved on; else cron tries again. */
   linkEnded(link: MasterLink): void {
     if (this.link !== link) return;
-    if (link.wasUp) this.linkDownSinceMs = clock.nowMs;
     this.link = null;
+    if (link.wasUp) this.linkDownSinceMs = clock.nowMs;
+    if (link.wasUp && this.master !== null) {
+      this.server.log.notice(`Reconnecting to MASTER ${this.master.host}:${this.master.port}`);
+      this.connect();
+    }
     this.setGates();
   }
 
