@@ -154,15 +154,16 @@ function compute(op: number, sources: Source[]): number {
     return zsetChanged >= 0;
   };
   let fits = true;
+  // The smallest first, as Redis orders them: with three sources and more, sums of floats and of infinities depend on it.
+  const order = op === DIFF ? sources : [...sources].sort((a, b) => a.length - b.length);
   if (op === UNION) {
-    for (const source of sources)
+    for (const source of order)
       eachMember(source, (b, start, end, score) => {
         const sum = zsetScore(result, b, start, end) ? combine(gotScore, score, aggregate) : score;
         return (fits = put(sum, b, start, end));
       });
   } else if (op === INTER) {
-    // The smallest first: its members are the only candidates.
-    const order = [...sources].sort((a, b) => a.length - b.length);
+    // The smallest's members are the only candidates.
     eachMember(order[0], (b, start, end, score) => {
       let sum = score;
       for (let i = 1; i < order.length; i++) {

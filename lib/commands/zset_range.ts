@@ -54,10 +54,14 @@ const PLUS = 43;
 const OPEN = 40;
 const CLOSED = 91;
 
-/** A score bound `1.5`, `(1.5`, `-inf` at argument i; NaN when it is none. */
+/** A score bound `1.5`, `(1.5`, `-inf` at argument i; NaN when it is none. Redis zslParseRange: a bare strtod, so blanks may lead, and nothing is 0. */
 function scoreBound(c: Call, i: number): number {
-  const open = c.len(i) > 0 && c.buf[c.s(i)] === OPEN;
-  return parseDouble(c.buf, c.s(i) + (open ? 1 : 0), c.e(i));
+  const end = c.e(i);
+  let at = c.s(i) + (isOpen(c, i) ? 1 : 0);
+  const first = at;
+  while (at < end && (c.buf[at] === 32 || (c.buf[at] >= 9 && c.buf[at] <= 13))) at++;
+  if (at === end) return at === first ? 0 : NaN;
+  return parseDouble(c.buf, at, end);
 }
 function isOpen(c: Call, i: number): boolean {
   return c.len(i) > 0 && c.buf[c.s(i)] === OPEN;
