@@ -12,6 +12,8 @@ import { listWaitRuns } from "../commands/list_wait.ts";
 import { memoryRuns } from "../commands/memory.ts";
 import { setRuns } from "../commands/set.ts";
 import { sortRuns } from "../commands/sort.ts";
+import { streamRuns } from "../commands/stream.ts";
+import { streamReadRuns } from "../commands/stream_read.ts";
 import { stringRuns } from "../commands/string.ts";
 import { zsetRuns } from "../commands/zset.ts";
 import { zsetAlgebraRuns } from "../commands/zset_algebra.ts";
@@ -41,6 +43,8 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...rangeRuns,
     ...zsetAlgebraRuns,
     ...zsetPopRuns(server.service.blocking),
+    ...streamRuns(server.service.blocking),
+    ...streamReadRuns(server.service.blocking),
     ...genericRuns(server.databases),
     ...sortRuns((c) => !c.client.user?.restricted),
     ...memoryRuns,

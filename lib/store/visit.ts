@@ -4,11 +4,13 @@ import { HashCursor, gotB, gotEnd, gotStart } from "./hash.ts";
 import { ListCursor } from "./list.ts";
 import { SetCursor } from "./set.ts";
 import { region, valueBuffer, valueFrom, valueTo } from "./string.ts";
+import { type Stream, StreamCursor, streamOf } from "./stream.ts";
+import { ID_MAX, idText } from "./stream_id.ts";
 import { ZSetCursor } from "./zset.ts";
 
 /**
  * Calls `fn` once an element: [bytes] of a string, a list's element or a set's member, [field, value] of a hash, [member, score text] of a
- * sorted set. Lists in order, the others in any.
+ * sorted set, [id, field, value ...] of a stream's entries, then what else the stream is. Lists and streams in order, the others in any.
  */
 export function visitValue(ref: number, fn: (parts: Buffer[]) => void): void {
   switch (entry.typeOf(ref)) {
@@ -34,11 +36,38 @@ export function visitValue(ref: number, fn: (parts: Buffer[]) => void): void {
       for (let more = c.begin(ref, 0, false); more; more = c.next()) fn([Buffer.from(c.b.subarray(c.start, c.end))]);
       return;
     }
+    case entry.STREAM:
+      return visitStream(streamOf(ref), fn);
     case entry.ZSET: {
       const c = new ZSetCursor();
       for (let more = c.begin(ref, 0, false); more; more = c.next())
         fn([Buffer.from(c.b.subarray(c.start, c.end)), Buffer.from(Object.is(c.score, -0) ? "-0" : String(c.score))]);
       return;
+    }
+  }
+}
+
+function visitStream(stream: Stream, fn: (parts: Buffer[]) => void): void {
+  const c = new StreamCursor();
+  if (c.begin(stream, 0n, ID_MAX, false))
+    while (c.next()) {
+      const parts = [Buffer.from(idText(c.id))];
+      for (let i = 0; i < c.fields; i++) {
+        c.field();
+        parts.push(Buffer.from(c.b.subarray(c.start, c.end)));
+        c.value();
+        parts.push(Buffer.from(c.b.subarray(c.start, c.end)));
+      }
+      fn(parts);
+    }
+  const words = (...all: (string | number | bigint)[]): void => fn(all.map((word) => Buffer.from(String(word), "latin1")));
+  words(stream.lastId, stream.firstId, stream.maxDeletedId, stream.added);
+  for (const name of [...stream.groups.keys()].sort()) {
+    const group = stream.groups.get(name)!;
+    words(name, group.lastId, group.entriesRead);
+    for (const consumer of group.sortedConsumers()) {
+      words(consumer.name);
+      for (const [id, pending] of consumer.pending) words(id, pending.deliveredMs, pending.deliveries);
     }
   }
 }

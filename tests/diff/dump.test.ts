@@ -36,6 +36,10 @@ const VALUES: Record<string, Words[]> = {
   "big set": [["SADD", "k", ...range(300).map((i) => `member ${i}`)]],
   "big set of integers": [["SADD", "k", ...range(700).map((i) => i * i)]],
   "small sorted set": [["ZADD", "k", 1, "a", "-1.5", "b", "inf", "c", "-inf", 4, 3, "d", "1e300", "e"]],
+  stream: [
+    ...range(250).map((i) => ["XADD", "k", `${i + 1}-${i % 3}`, "name", `value ${i}`, i % 5 === 0 ? "other" : "size", i * 1e6]),
+    ["XDEL", "k", "7-0", "8-1"],
+  ],
   "big sorted set": [["ZADD", "k", ...range(300).flatMap((i) => [String(i / 7), `member ${i}`])]],
 };
 const other: Record<Kind, Kind> = { redis: "redisha", redisha: "redis" };
@@ -46,13 +50,14 @@ const READ: Record<string, Words> = {
   "+list": ["LRANGE", "k", 0, -1],
   "+set": ["SMEMBERS", "k"],
   "+hash": ["HGETALL", "k"],
+  "+stream": ["XRANGE", "k", "-", "+"],
   "+zset": ["ZRANGE", "k", 0, -1, "WITHSCORES"],
 };
 /** Type and content of k, where order is free sorted. */
 async function content(w: Wire): Promise<string> {
   const type = await w.do("TYPE", "k");
   const reply = await w.do(...READ[type]);
-  if (type === "+string" || type === "+list") return `${type} ${reply}`;
+  if (type === "+string" || type === "+list" || type === "+stream") return `${type} ${reply}`;
   const words = JSON.parse(reply) as string[];
   // 7.0 writes scores with 17 digits, 7.2 with as many as it takes.
   if (type === "+zset") return words.map((word, i) => (i % 2 === 0 ? word : Number(word.replace("inf", "Infinity")))).join(" ");

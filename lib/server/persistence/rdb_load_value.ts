@@ -36,6 +36,7 @@ import { encodingFor, newLooseSet, setAdd, setChanged, setExpect, setLength } fr
 import { settings } from "../../store/settings.ts";
 import * as T from "./rdb_format.ts";
 import type { RdbSource } from "./rdb_source.ts";
+import { loadStream } from "./rdb_stream.ts";
 
 /** What loadValue gives when there is no value: the source's `failure` says why, memory is out, or the collection is empty. */
 export const FAILED = 0;
@@ -90,6 +91,10 @@ export function* loadValue(s: RdbSource, type: number, check: number): Generator
     case T.T_ZSET:
     case T.T_ZSET_2:
       return yield* loadZSet(s, type);
+    case T.T_STREAM_LISTPACKS:
+    case T.T_STREAM_LISTPACKS_2:
+    case T.T_STREAM_LISTPACKS_3:
+      return yield* loadStream(s, type, check);
     case T.T_MODULE_PRE_GA:
       s.fail("Pre-release module format not supported");
       return FAILED;

@@ -17,6 +17,7 @@ import {
   LISTPACK,
   LIST,
   SET,
+  STREAM,
   STRING,
   ZSET,
   encodingOf,
@@ -49,10 +50,14 @@ import {
   T_SET,
   T_SET_INTSET,
   T_SET_LISTPACK,
+  T_STREAM_LISTPACKS,
+  T_STREAM_LISTPACKS_2,
+  T_STREAM_LISTPACKS_3,
   T_STRING,
   T_ZSET_2,
   T_ZSET_LISTPACK,
 } from "./rdb_format.ts";
+import { saveStream, streamType } from "./rdb_stream.ts";
 import type { RdbWriter } from "./rdb_writer.ts";
 
 /** Elements of a big collection between two looks at the clock. */
@@ -73,6 +78,8 @@ export function valueType(ref: number, version: number): number {
       return version >= 10 ? T_LIST_QUICKLIST_2 : T_LIST;
     case ZSET:
       return encoding === LISTPACK && version >= 10 ? T_ZSET_LISTPACK : T_ZSET_2;
+    case STREAM:
+      return streamType(version);
     default:
       throw new Error(`no RDB type for an entry of type ${typeOf(ref)}`);
   }
@@ -110,6 +117,7 @@ export function* saveBig(w: RdbWriter, ref: number, type: number): Generator<voi
   else if (type === T_ZSET_2) yield* saveZSet(w, ref);
   else if (type === T_LIST) yield* saveList(w, ref);
   else if (type === T_LIST_QUICKLIST_2) yield* saveNodes(w, ref);
+  else if (type === T_STREAM_LISTPACKS || type === T_STREAM_LISTPACKS_2 || type === T_STREAM_LISTPACKS_3) yield* saveStream(w, ref, type);
   else throw new Error(`no way to save type ${type}, encoding ${encodingOf(ref)} ${HASHTABLE}`);
 }
 

@@ -238,6 +238,15 @@ export class RdbSource {
     if (this.scratch.length > 1024 * 1024) this.scratch = Buffer.allocUnsafeSlow(64);
   }
 
+  /** `bytes` bytes as they are into strB[strStart, strEnd). */
+  takeRaw(bytes: number): boolean {
+    if (!this.has(bytes)) return false;
+    this.strB = this.buf;
+    this.strStart = this.pos;
+    this.strEnd = this.pos += bytes;
+    return true;
+  }
+
   /** The eight bytes of a double into `double`. */
   takeDouble(): boolean {
     if (!this.has(8)) return false;
