@@ -13,6 +13,8 @@ import { memoryRuns } from "../commands/memory.ts";
 import { setRuns } from "../commands/set.ts";
 import { sortRuns } from "../commands/sort.ts";
 import { streamRuns } from "../commands/stream.ts";
+import { streamGroupRuns } from "../commands/stream_group.ts";
+import { streamInfoRuns } from "../commands/stream_info.ts";
 import { streamReadRuns } from "../commands/stream_read.ts";
 import { stringRuns } from "../commands/string.ts";
 import { zsetRuns } from "../commands/zset.ts";
@@ -45,6 +47,8 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...zsetPopRuns(server.service.blocking),
     ...streamRuns(server.service.blocking),
     ...streamReadRuns(server.service.blocking),
+    ...streamGroupRuns(server.service.blocking),
+    ...streamInfoRuns,
     ...genericRuns(server.databases),
     ...sortRuns((c) => !c.client.user?.restricted),
     ...memoryRuns,
