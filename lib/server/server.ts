@@ -69,6 +69,9 @@ export interface Parts {
   beforeShutdown(wish: ShutdownWish): Promise<string | null>;
   /** FLUSHALL has emptied all databases. True when that is on disk already. */
   flushedAll(): boolean;
+  /** A full sync is about to replace the data; it has (or none will come any more: this is a master again). */
+  dataGoes(): void;
+  dataCame(): void;
   /** CONFIG RESETSTAT. */
   resetStats(): void;
   /** Bytes of the buffer that the backlog and the replicas share, and the size the backlog may have. */
@@ -140,6 +143,8 @@ export class Server implements Mode {
       denied: () => null,
       beforeShutdown: async () => null,
       flushedAll: () => false,
+      dataGoes() {},
+      dataCame() {},
       resetStats() {},
       replicationMemory: () => ({ buffer: 0, backlog: 0, replicas: false }),
       aofBufferBytes: () => 0,

@@ -1,6 +1,6 @@
 /** Append only files on the compiled file: nothing acknowledged is lost by kill -9, rewrites under load, cut tails, both ways with the original. */
 import { expect, test } from "bun:test";
-import { appendFileSync, readFileSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { hasRedis, startServer, tempDir, until, type Kind } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
@@ -113,6 +113,50 @@ test("CONFIG SET appendonly at run time takes what is there along, and ends clea
   expect(await second.cli("mget", "old", "new")).toBe("1\n2");
   expect(await second.cli("config", "set", "appendonly", "no")).toBe("OK");
   expect((await second.info("persistence"))["aof_enabled"]).toBe("0");
+  await second.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test("a full sync begins a replica's files anew: what came with the snapshot is there after kill -9", async () => {
+  const dir = tempDir();
+  await using master = await startServer("redisha", { save: "" });
+  const wire = await Wire.connect(master.port);
+  await wire.do("MSET", "a", "1", "b", "2");
+  const replica = await startServer("redisha", { ...conf, replicaof: `127.0.0.1 ${master.port}` }, { dir });
+  const settled = async (want: string): Promise<boolean> =>
+    (await replica.cli("get", "late")) === want && (await replica.info("persistence"))["aof_rewrite_in_progress"] === "0";
+  await wire.do("SET", "late", "first");
+  await until("the first base", () => settled("first"));
+  // Another history: what the files hold is not the beginning of it.
+  await replica.cli("replicaof", "no", "one");
+  await replica.cli("set", "own", "x");
+  await wire.do("DEL", "a");
+  await replica.cli("replicaof", "127.0.0.1", String(master.port));
+  await until("the second sync", async () => (await replica.cli("exists", "own")) === "0");
+  await wire.do("SET", "late", "second");
+  await until("the second base", () => settled("second"));
+  await replica.stop("SIGKILL");
+  await using alone = await startServer("redisha", conf, { dir });
+  expect(await alone.cli("mget", "a", "b", "late", "own")).toBe("\n2\nsecond\n");
+  await alone.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test("a rewrite that cannot write its manifest goes on in the old file, and nothing acknowledged is lost", async () => {
+  const dir = tempDir();
+  const first = await startServer("redisha", conf, { dir });
+  await first.cli("set", "before", "1");
+  // A directory where the manifest is to go: rename(2) refuses.
+  const manifest = join(dir, "appendonlydir", "appendonly.aof.manifest");
+  renameSync(manifest, `${manifest}.kept`);
+  mkdirSync(join(manifest, "full"), { recursive: true });
+  expect(await first.cli("bgrewriteaof")).toContain("Can't execute an AOF background rewriting");
+  await first.cli("set", "after", "2");
+  await first.stop("SIGKILL");
+  rmSync(manifest, { recursive: true });
+  renameSync(`${manifest}.kept`, manifest);
+  await using second = await startServer("redisha", conf, { dir });
+  expect(await second.cli("mget", "before", "after")).toBe("1\n2");
   await second.stop();
   rmSync(dir, { recursive: true, force: true });
 });

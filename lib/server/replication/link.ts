@@ -439,6 +439,8 @@ export class MasterLink {
     log.notice("MASTER <-> REPLICA sync: Flushing old data");
     // Whoever follows us must start anew as well.
     repl.dropAll();
+    server.parts.dataGoes();
+    repl.halfLoaded = true;
     flushAll(config.bool("replica-lazy-flush"));
     server.service.tracking.flushed();
     log.notice("MASTER <-> REPLICA sync: Loading DB in memory");
@@ -499,6 +501,8 @@ export class MasterLink {
     repl.selectedDb = streamDb;
     server.propagation.dirty = 0;
     server.log.notice("MASTER <-> REPLICA sync: Finished with success");
+    repl.halfLoaded = false;
+    server.parts.dataCame();
     this.comeUp();
     // A diskless master starts the stream when it hears from us.
     this.acknowledge();

@@ -52,6 +52,8 @@ export class Replication implements Consumer {
   link: MasterLink | null;
   /** A replica without a link may ask its master to go on from (replid, buffer.end). */
   mayContinue: boolean;
+  /** The data of the last master is gone, the next one's has not come whole. */
+  halfLoaded: boolean;
   /** When the link to the master was lost; 0: never had one. */
   linkDownSinceMs: number;
   /** Since when there is no replica; 0: there is one. */
@@ -72,6 +74,7 @@ export class Replication implements Consumer {
     this.master = null;
     this.link = null;
     this.mayContinue = false;
+    this.halfLoaded = false;
     this.linkDownSinceMs = 0;
     this.noReplicasSinceMs = clock.nowMs;
     this.failoverState = "no-failover";
@@ -366,6 +369,10 @@ export class Replication implements Consumer {
     this.dropLink();
     this.shiftId();
     this.mayContinue = false;
+    if (this.halfLoaded) {
+      this.halfLoaded = false;
+      server.parts.dataCame();
+    }
     this.linkDownSinceMs = 0;
     // They must learn the new id; with it they go on where they are.
     this.dropAll();

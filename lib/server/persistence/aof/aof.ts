@@ -6,6 +6,7 @@
  *   rewrite: a new incremental file begins, a snapshot becomes the next base, the old files are history and go
  *
  * The base is always an RDB. A write goes to the file at once even while a sync is under way: a reply never leaves before its write.
+ * A full sync from a master replaces the data: the files rest while it is loaded, and begin anew with a base of what came.
  */
 import {
   closeSync,
@@ -33,7 +34,7 @@ import { clock } from "../../../time/clock.ts";
 import type { Consumer } from "../../propagation.ts";
 import type { Server } from "../../server.ts";
 import { FileSink } from "../file_sink.ts";
-import type { Persistence } from "../persistence.ts";
+import { KILLED, type Persistence } from "../persistence.ts";
 import type { SnapshotJob } from "../snapshot_job.ts";
 import { emptyManifest, manifestText, parseManifest, type Manifest } from "./manifest.ts";
 import { loadAofFile } from "./load.ts";
@@ -126,15 +127,22 @@ export class Aof implements Consumer {
     parts.beforeShutdown = async (wish) => {
       const refused = await shutdown(wish);
       if (refused !== null || this.state === "off") return refused;
+      if (this.state === "waiting" && this.job !== null) {
+        // The files still hold other data than this.
+        if (!wish.force) return "Writing initial AOF, can't exit.";
+        server.log.warning("Writing initial AOF. Exit anyway.");
+      }
       if (this.job !== null) {
         server.log.warning("There is a child rewriting the AOF. Killing it!");
-        this.job.abort("shutdown");
+        this.job.abort(KILLED);
       }
       server.log.notice("Calling fsync() on the AOF file.");
       this.write();
       if (this.fd >= 0) fdatasyncSync(this.fd);
       return null;
     };
+    parts.dataGoes = () => void this.turnOff();
+    parts.dataCame = () => this.beginAnew();
     config.hook("appendonly", (c) => (c.bool("appendonly") ? this.turnOn() : this.turnOff()));
     server.cronJobs.push((nowMs) => this.cron(nowMs));
   }
@@ -245,8 +253,9 @@ export class Aof implements Consumer {
 
   /** Opens a file of the directory to append to it. */
   private open(name: string): void {
+    const fd = openSync(this.path(name), "a", 0o644);
     this.close();
-    this.fd = openSync(this.path(name), "a", 0o644);
+    this.fd = fd;
     this.fileBytes = statSync(this.path(name)).size;
     this.selectedDb = -1;
   }
@@ -332,11 +341,15 @@ export class Aof implements Consumer {
     this.currentBytes += this.n;
     this.n = 0;
     if (this.pending.length > 4 * 1024 * 1024) this.pending = Buffer.allocUnsafeSlow(PENDING_BYTES);
-    if (this.writeError !== "") {
-      this.writeError = "";
-      this.server.log.warning("AOF write error looks solved. The server can write again.");
-      this.server.setGate(GATE_MISCONF, this.persistence.failing);
-    }
+    this.solved();
+  }
+
+  /** Everything is written, or synced, again. */
+  private solved(): void {
+    if (this.writeError === "") return;
+    this.writeError = "";
+    this.server.log.warning("AOF write error looks solved. The server can write again.");
+    this.server.setGate(GATE_MISCONF, this.persistence.failing);
   }
 
   /** The disk did not take it: what went in half is taken back, writes are refused until it goes. */
@@ -377,7 +390,11 @@ export class Aof implements Consumer {
       fdatasync(fd, (error) => {
         this.syncing = false;
         this.lastSyncMs = clock.nowMs;
-        if (error && fd === this.fd) this.failed(error, 0, "everysec");
+        if (fd !== this.fd) return;
+        if (error) {
+          this.unsynced = true;
+          this.failed(error, 0, "everysec");
+        } else if (this.n === 0) this.solved();
       });
     } else if (this.syncing && nowMs - this.lastSyncMs > 3000) this.delayedSyncs++;
     this.maybeRewrite(nowMs);
@@ -416,15 +433,32 @@ export class Aof implements Consumer {
   private turnOff(): string | null {
     if (this.state === "off") return null;
     this.write();
-    this.job?.abort("AOF was turned off");
+    this.job?.abort(KILLED);
     this.close();
     this.dropTemporary();
     this.state = "off";
     this.scheduled = false;
-    this.writeError = "";
+    if (this.writeError !== "") {
+      this.writeError = "";
+      this.server.setGate(GATE_MISCONF, this.persistence.failing);
+    }
     this.n = 0;
+    this.unsynced = false;
     this.server.propagation.aof = null;
     return null;
+  }
+
+  /** The data set is another one: what the files hold is the old one's until a rewrite has made a base of the new. */
+  private beginAnew(): void {
+    if (!this.server.config.bool("appendonly")) return;
+    this.turnOff();
+    this.notBeforeMs = 0;
+    const refused = this.turnOn();
+    if (refused === null) return;
+    this.server.log.warning("Failed to enable the AOF after the synchronization with the master. Trying again.");
+    this.state = "waiting";
+    this.server.propagation.aof = this;
+    this.notBeforeMs = clock.nowMs + RETRY_MS;
   }
 
   private dropTemporary(): void {
@@ -465,7 +499,8 @@ export class Aof implements Consumer {
     if (this.job !== null || persistence.busy) return false;
     this.scheduled = false;
     this.write();
-    let incrs = 0;
+    // What the disk did not take is in the data as well: in the next file it would be done twice.
+    if (this.n > 0) return this.later();
     try {
       if (this.state === "waiting") {
         this.dropTemporary();
@@ -473,17 +508,12 @@ export class Aof implements Consumer {
         this.open(this.temporaryIncr);
         ftruncateSync(this.fd, 0);
         this.fileBytes = 0;
-      } else if (this.state === "on") {
-        const name = this.nextIncr();
-        this.open(name);
-        if (!this.persist()) return false;
-        log.notice(`Creating AOF incr file ${name} on background rewrite`);
-      }
-      incrs = this.manifest.incrs.length;
+      } else if (this.state === "on" && !this.nextFile()) return this.later();
     } catch (error) {
       log.warning(`Can't open the append-only file: ${strerror(error)}`);
-      return false;
+      return this.later();
     }
+    const incrs = this.manifest.incrs.length;
     this.rewriteStartMs = clock.nowMs;
     this.rewrites++;
     const seq = this.manifest.baseSeq + 1;
@@ -509,10 +539,40 @@ export class Aof implements Consumer {
     return this.job !== null;
   }
 
+  /** What is written from now on goes to a new file. False: the manifest cannot name it, so the old one stays. */
+  private nextFile(): boolean {
+    const m = this.manifest;
+    const name = this.nextIncr();
+    let made = false;
+    try {
+      // The file is there before it is named, and named before anything is in it.
+      closeSync(openSync(this.path(name), "a", 0o644));
+      made = this.persist();
+      if (made) this.open(name);
+    } finally {
+      if (!made) {
+        m.incrs.pop();
+        m.incrSeq--;
+      }
+    }
+    if (made) this.server.log.notice(`Creating AOF incr file ${name} on background rewrite`);
+    return made;
+  }
+
+  /** No rewrite now; the next one by itself not at once. */
+  private later(): false {
+    this.notBeforeMs = Math.max(this.notBeforeMs, clock.nowMs + RETRY_MS);
+    return false;
+  }
+
   private rewritten(error: string | null, name: string, seq: number, incrs: number): void {
     const { log } = this.server;
     this.job = null;
     this.lastTookS = Math.floor((clock.nowMs - this.rewriteStartMs) / 1000);
+    if (error === KILLED) {
+      log.warning("Background AOF rewrite terminated by signal 10");
+      return;
+    }
     this.lastOk = error === null;
     if (error !== null) {
       log.warning(`Background AOF rewrite terminated with error: ${error}`);
