@@ -42,6 +42,8 @@ export class Link {
   private over: boolean;
   private readonly cancelDial: () => void;
   isConnected: boolean;
+  /** It has been connected at some time: a close is then the peer's will or the network's, not a refusal. */
+  wasConnected: boolean;
 
   constructor(options: LinkOptions) {
     this.options = options;
@@ -52,6 +54,7 @@ export class Link {
     this.subscribed = false;
     this.over = false;
     this.isConnected = false;
+    this.wasConnected = false;
     const { conn, cancel } = dial<Link>({
       ...(options.hostname !== undefined ? { hostname: options.hostname } : {}),
       ...(options.port !== undefined ? { port: options.port } : {}),
@@ -145,6 +148,7 @@ export class Link {
       return;
     }
     this.isConnected = true;
+    this.wasConnected = true;
     this.options.connected?.(this);
     this.conn.flush();
   }

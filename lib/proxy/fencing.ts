@@ -24,6 +24,8 @@ import { moveSessions, say, wentDown, wentUp } from "./transitions.ts";
 
 /** Without any event. */
 const TICK_MS = 250;
+/** How long into a hold everybody is asked often. */
+const HURRY_HOLD_MS = 30_000;
 /** At most this many Sentinels are asked: hellos can be forged. */
 const SENTINELS_MAX = 32;
 const SEVERITY = { notice: 5, warning: 4, alert: 1 } as const;
@@ -155,7 +157,7 @@ export class Fencing implements Timed {
   }
   private hurry(ms: number): void {
     for (const w of this.watches) w.hurry(ms);
-    for (const p of this.probes) p.poll();
+    for (const p of this.probes) p.hurry(ms);
   }
 
   // ---- decisions
@@ -190,8 +192,8 @@ export class Fencing implements Timed {
     this.confirmed = decision.confirmed;
     for (const line of decision.log) say(this.engine, this.backend, SEVERITY[line.level], `backend ${this.backend.name}: ${line.text}`);
     this.carryOut(decision);
-    // A promotion is being waited for: the Sentinels' next word matters now.
-    if (decision.action === "hold" && views.some((v) => v.reachable && v.role === "master")) for (const w of this.watches) w.hurry(500);
+    // Somebody is waited for: whoever speaks next matters, for as long as a failover may take.
+    if (decision.action === "hold" && nowMs() - this.backend.holdingSinceMs < HURRY_HOLD_MS) this.hurry(200);
   }
 
   private carryOut(d: Decision): void {

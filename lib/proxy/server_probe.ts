@@ -17,6 +17,10 @@ import { nowMs } from "./timers.ts";
 /** Between two attempts to connect. */
 const REDIAL_MS = 100;
 const CONNECT_MS = 1000;
+/** Between two INFOs while a role is waited for. */
+const HURRY_MS = 25;
+/** Closed so often in a row before the first answer, it counts as not reachable. */
+const QUICK_CLOSES_MAX = 3;
 
 export interface ProbeOptions {
   /** Between two INFOs. */
@@ -41,6 +45,8 @@ export class ServerProbe {
   private loading: boolean;
   /** Wait for the next word, whatever it is: an INFO, or that there is no connection to be had. */
   private waiters: (() => void)[];
+  private hurryUntilMs: number;
+  private quickCloses: number;
   private subscriberCount: number;
   private listeningSinceMs: number;
   reachable: boolean;
@@ -61,6 +67,8 @@ export class ServerProbe {
     this.askedMs = 0;
     this.loading = false;
     this.waiters = [];
+    this.hurryUntilMs = 0;
+    this.quickCloses = 0;
     this.subscriberCount = -1;
     this.listeningSinceMs = 0;
     this.reachable = false;
@@ -128,11 +136,20 @@ export class ServerProbe {
       return;
     }
     if (this.askedMs !== 0 && nowMs() - this.askedMs > this.options.silenceMs) this.setReachable(false);
-    if (link.pending < 8) this.ask(link);
+    if (link.pending === 0) this.ask(link);
     this.later();
   }
   private later(): void {
-    if (this.timer === null && !this.stopped) this.timer = setTimeout(() => this.poll(), this.options.pollMs);
+    if (this.timer !== null || this.stopped) return;
+    const ms = nowMs() < this.hurryUntilMs ? HURRY_MS : this.options.pollMs;
+    this.timer = setTimeout(() => this.poll(), ms);
+  }
+  /** Asks now and often for `ms`: its role is about to change, or is waited for. */
+  hurry(ms: number): void {
+    const now = nowMs();
+    const was = this.hurryUntilMs > now;
+    this.hurryUntilMs = Math.max(this.hurryUntilMs, now + ms);
+    if (!was) this.poll();
   }
 
   private ask(link: Link): void {
@@ -165,6 +182,7 @@ export class ServerProbe {
       return;
     }
     const was = this.info;
+    this.quickCloses = 0;
     const info = parseInfo(r);
     const now = nowMs();
     this.info = info;
@@ -209,10 +227,9 @@ export class ServerProbe {
   private lost(link: Link, error: Error | null): void {
     if (link !== this.link || this.stopped) return;
     this.link = null;
-    const wasConnected = link.conn.bytesIn > 0;
-    if (wasConnected) return this.dial();
-    const code = (error as { code?: string } | null)?.code ?? "";
-    if (code !== "" || error === null) this.setReachable(false);
+    // A connection that stood was closed on purpose (CLIENT KILL at a promotion, often twice): that alone says nothing.
+    if (link.wasConnected && ++this.quickCloses <= QUICK_CLOSES_MAX) return this.dial();
+    if (error !== null || link.wasConnected) this.setReachable(false);
     this.answerWaiters();
     setTimeout(() => this.dial(), REDIAL_MS).unref?.();
   }
