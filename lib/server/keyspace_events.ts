@@ -43,6 +43,8 @@ export function connectStore(server: Server): void {
   setStoreEvents({
     modified(db, b, start, end) {
       service.keyChanged(db, b, start, end);
+      // SET over a stream: readers of its groups are told that it is none any more.
+      service.blocking.keyReady(db, b, start, end);
     },
     added(db, _type, b, start, end) {
       service.blocking.keyReady(db, b, start, end);
