@@ -101,8 +101,13 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
       .matchAll(/^\d+:X .{24} ([.\-*#] [+-][a-z].*)$/gm);
     return [...found].map((m) => m[1]);
   };
-  const up = (part: Part): Promise<unknown> =>
-    until(`${set.name(part)} to answer\n${set.log(part)}`, async () => (await set.cli(part, "ping")) === "PONG");
+  /** until(), with the ends of all logs when it does not come true. */
+  const wait = <T>(what: string, check: () => T | Promise<T>, timeoutMs = 20_000): Promise<NonNullable<T>> =>
+    until(what, check, timeoutMs).catch((error: Error) => {
+      const logs = (["first", "second", "sentinel"] as const).map((p) => `--- ${set.name(p)}\n${set.log(p).slice(-6000)}`);
+      throw new Error([error.message, ...logs].join("\n"));
+    });
+  const up = (part: Part): Promise<unknown> => wait(`${set.name(part)} to answer`, async () => (await set.cli(part, "ping")) === "PONG");
   const isFollowing = async (part: Part, port: number): Promise<boolean> => {
     const i = await set.replication(part);
     return i["role"] === "slave" && i["master_port"] === String(port) && i["master_link_status"] === "up";
@@ -115,7 +120,7 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
   test("W1 the proxy on haproxy.cfg sends everybody to the master from the first moment, nobody to the replica", async () => {
     await start("first");
     await start("second");
-    await until("the replica's first sync", () => isFollowing("second", set.ports.first));
+    await wait("the replica's first sync", () => isFollowing("second", set.ports.first));
     set.startProxy();
     const reached = new Map<number, number>();
     for (const end = Date.now() + 2500; Date.now() < end; await Bun.sleep(10)) {
@@ -145,7 +150,7 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
   });
 
   test("W3 INFO replication of both servers shows the article's fields", async () => {
-    const master = await until("the replica in the master's list", async () => {
+    const master = await wait("the replica in the master's list", async () => {
       const i = await set.replication("first");
       return i["slave0"] === undefined ? null : i;
     });
@@ -174,8 +179,8 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
 
   test("W4 the Sentinel finds the replica and rewrites its file, comments and order kept", async () => {
     const { first, second } = set.ports;
-    await until("+slave", () => events().includes(`* +slave slave 127.0.0.1:${second} 127.0.0.1 ${second} @ master01 127.0.0.1 ${first}`));
-    const file = await until("the replica in the file", () => {
+    await wait("+slave", () => events().includes(`* +slave slave 127.0.0.1:${second} 127.0.0.1 ${second} @ master01 127.0.0.1 ${first}`));
+    const file = await wait("the replica in the file", () => {
       const text = readFileSync(set.conf("sentinel"), "latin1");
       return text.includes(`\nsentinel known-replica master01 127.0.0.1 ${second}\n`) ? text : "";
     });
@@ -202,12 +207,12 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
   let crashAt = 0;
   test("W5 DEBUG SEGFAULT closes the connection, ends the process and leaves a report in its log", async () => {
     await staying.start();
-    await until("the client's writes", () => staying.acknowledged > 20);
+    await wait("the client's writes", () => staying.acknowledged > 20);
     const pid = set.pid("first");
     crashAt = set.log("sentinel").length;
     expect(await set.cli("first", "debug", "segfault")).toBe("Error: Server closed the connection");
-    await until("the process' end", () => !alive(pid));
-    await until("its port to be closed", async () => (await set.cli("first", "ping")).includes("Connection refused"));
+    await wait("the process' end", () => !alive(pid));
+    await wait("its port to be closed", async () => (await set.cli("first", "ping")).includes("Connection refused"));
     expect(set.log("first")).toMatch(/=== REDIS BUG REPORT START[^]*crashed by signal: 11[^]*=== REDIS BUG REPORT END/);
   });
 
@@ -216,7 +221,7 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
     const old = `master master01 127.0.0.1 ${first}`;
     const replica = `slave 127.0.0.1:${second} 127.0.0.1 ${second} @ master01 127.0.0.1 ${first}`;
     const left = `slave 127.0.0.1:${first} 127.0.0.1 ${first} @ master01 127.0.0.1 ${second}`;
-    await until("the old master's +sdown as a replica", () => events(crashAt).includes(`# +sdown ${left}`));
+    await wait("the old master's +sdown as a replica", () => events(crashAt).includes(`# +sdown ${left}`));
     const id = /^sentinel myid (.*)$/m.exec(readFileSync(set.conf("sentinel"), "latin1"))![1];
     expect(events(crashAt)).toEqual([
       `# +sdown ${old}`,
@@ -246,25 +251,25 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
 
   test("W8 the crashed server, started again, becomes a replica by itself, and no write goes to it meanwhile", async () => {
     const { first, second } = set.ports;
-    await until("the client on the new master", () => staying.servers.at(-1) === second);
+    await wait("the client on the new master", () => staying.servers.at(-1) === second);
     const before = staying.acknowledged;
     await start("first");
     const reached = new Set<number>();
     const demoted = `* +convert-to-slave slave 127.0.0.1:${first} 127.0.0.1 ${first} @ master01 127.0.0.1 ${second}`;
-    await until(
+    await wait(
       "its demotion",
       async () => {
         reached.add(await set.portThroughProxy());
         return events(crashAt).includes(demoted) && (await isFollowing("first", second));
       },
-      25_000,
+      30_000,
     );
     // The checks see it come and go for a while longer.
     for (const end = Date.now() + 2500; Date.now() < end; await Bun.sleep(10)) reached.add(await set.portThroughProxy());
     expect([...reached]).toEqual([second]);
     expect(staying.servers).toEqual([first, second]);
     expect(staying.acknowledged).toBeGreaterThan(before);
-    await until("the counter at the replica", async () => Number(await set.cli("first", "get", "staying")) >= staying.value - 1000);
+    await wait("the counter at the replica", async () => Number(await set.cli("first", "get", "staying")) >= staying.value - 1000);
     expect(await set.cli("first", "set", "a", "1")).toContain("READONLY");
   });
 
@@ -301,9 +306,9 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
 
   test("W10 a second crash: the loop of redis-cli through the proxy sees the first server as master again", async () => {
     const { first, second } = set.ports;
-    await until("the replica to be whole", async () => !(await set.cli("sentinel", "sentinel", "replicas", "master01")).includes("s_down"));
+    await wait("the replica to be whole", async () => !(await set.cli("sentinel", "sentinel", "replicas", "master01")).includes("s_down"));
     expect(await set.cli("second", "debug", "segfault")).toBe("Error: Server closed the connection");
-    await until(
+    await wait(
       "the first server through the proxy",
       async () => {
         const info = await set.cli("proxy", "info", "replication");
@@ -311,9 +316,9 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
         expect(info).toContain("role:master");
         return (await set.cli("proxy", "info", "server")).includes(`tcp_port:${first}`);
       },
-      25_000,
+      30_000,
     );
-    await until("the client on it", () => staying.servers.at(-1) === first);
+    await wait("the client on it", () => staying.servers.at(-1) === first);
     expect(staying.servers).toEqual([first, second, first]);
     expect(await set.cli("proxy", "get", "found by")).toBe("the Sentinel");
   });
@@ -321,13 +326,13 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
   test("W11 the second server, started again, shows up as the replica through the proxy", async () => {
     const { first, second } = set.ports;
     await start("second");
-    const line = await until(
+    const line = await wait(
       "the replica in INFO through the proxy",
       async () => {
         const slave = (await set.replication("proxy"))["slave0"];
         return slave?.includes(`port=${second},state=online,`) ? slave : "";
       },
-      25_000,
+      30_000,
     );
     expect(line).toMatch(new RegExp(`^ip=127\\.0\\.0\\.1,port=${second},state=online,offset=\\d+,lag=\\d+$`));
     expect(staying.servers).toEqual([first, second, first]);
@@ -347,9 +352,9 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
     const stop = async (part: Part): Promise<void> => {
       const pid = set.pid(part);
       expect(await set.service(part, "stop")).toBe(`Stopping ${set.name(part)} PID: ${pid} ...\n`);
-      await until(`the end of ${set.name(part)}`, () => !alive(pid));
+      await wait(`the end of ${set.name(part)}`, () => !alive(pid));
       expect(existsSync(set.pidFile(part))).toBe(false);
-      await until("its port to be closed", async () => (await set.cli(part, "ping")).includes("Connection refused"));
+      await wait("its port to be closed", async () => (await set.cli(part, "ping")).includes("Connection refused"));
     };
     await stop("sentinel");
     expect(await set.cli("first", "set", "saved", "yes")).toBe("OK");
@@ -360,7 +365,7 @@ describe.skipIf(!hasRedis)("the article's walkthrough", () => {
     await stop("first");
     await stop("second");
     set.proxy!.kill("SIGTERM");
-    await until("the proxy's end", () => set.proxy!.exitCode !== null || set.proxy!.signalCode !== null);
+    await wait("the proxy's end", () => set.proxy!.exitCode !== null || set.proxy!.signalCode !== null);
     expect(await set.cli("proxy", "ping")).toContain("Connection refused");
   });
 });
