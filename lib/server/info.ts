@@ -106,6 +106,7 @@ function memoryLines(s: Server): Line[] {
     parts(s, "memory-overhead").reduce((sum, [, v]) => sum + Number(v), 0) +
     s.databases.reduce((sum, d) => sum + d.main.byteSize() + d.volatile.byteSize(), 0);
   const reserved = reservedBytes();
+  const lua = s.parts.scriptMemory();
   return [
     ["used_memory", used],
     ["used_memory_human", humanBytes(used)],
@@ -123,19 +124,19 @@ function memoryLines(s: Server): Line[] {
     ["allocator_resident", reserved],
     ["total_system_memory", total],
     ["total_system_memory_human", humanBytes(total)],
-    ["used_memory_lua", 0],
-    ["used_memory_vm_eval", 0],
-    ["used_memory_lua_human", humanBytes(0)],
-    ["used_memory_scripts_eval", 0],
-    ["number_of_cached_scripts", 0],
+    ["used_memory_lua", lua.interpreter],
+    ["used_memory_vm_eval", lua.interpreter],
+    ["used_memory_lua_human", humanBytes(lua.interpreter)],
+    ["used_memory_scripts_eval", lua.scripts],
+    ["number_of_cached_scripts", lua.count],
     ["number_of_functions", 0],
     ["number_of_libraries", 0],
     ["used_memory_vm_functions", 0],
-    ["used_memory_vm_total", 0],
-    ["used_memory_vm_total_human", humanBytes(0)],
+    ["used_memory_vm_total", lua.interpreter],
+    ["used_memory_vm_total_human", humanBytes(lua.interpreter)],
     ["used_memory_functions", 0],
-    ["used_memory_scripts", 0],
-    ["used_memory_scripts_human", humanBytes(0)],
+    ["used_memory_scripts", lua.scripts],
+    ["used_memory_scripts_human", humanBytes(lua.scripts)],
     ["maxmemory", max],
     ["maxmemory_human", humanBytes(max)],
     ["maxmemory_policy", s.config.choice("maxmemory-policy")],

@@ -28,6 +28,8 @@ import { controlMemory } from "./memory.ts";
 import { persistenceRuns } from "./persistence/commands.ts";
 import { Aof } from "./persistence/aof/aof.ts";
 import { Persistence } from "./persistence/persistence.ts";
+import { scriptingRuns } from "./scripting/commands.ts";
+import { Scripting } from "./scripting/scripting.ts";
 import { Server } from "./server.ts";
 import { endOnSignal, ending } from "./shutdown.ts";
 
@@ -69,7 +71,9 @@ export async function runServer(invocation: Invocation): Promise<void> {
   const persistence = new Persistence(s);
   const aof = new Aof(s, persistence);
   const replication = new Replication(s, persistence);
-  bindServerCommands(s, persistenceRuns(persistence), aof.runs(), replicationRuns(replication));
+  const scripting = new Scripting(s);
+  s.parts.scriptMemory = () => scripting.memory();
+  bindServerCommands(s, scriptingRuns(scripting), persistenceRuns(persistence), aof.runs(), replicationRuns(replication));
 
   const listeners = new Listeners(s, s.service.ingest.handler);
   const refused = listeners.start();

@@ -35,6 +35,8 @@ export class Propagation {
   aof: Consumer | null;
   /** Changes since the last save (Redis server.dirty). */
   dirty: number;
+  /** Who is to have what commands inside a unit change: a script narrows it (redis.set_repl). */
+  only: number;
   private ops: Op[];
   /** EXEC and scripts are one unit each, however deep. */
   private units: number;
@@ -43,6 +45,7 @@ export class Propagation {
     this.replicas = null;
     this.aof = null;
     this.dirty = 0;
+    this.only = TO_ALL;
     this.ops = [];
     this.units = 0;
   }
@@ -63,10 +66,10 @@ export class Propagation {
   /** A command changed something. */
   changed(call: Call): void {
     this.dirty += call.dirty;
-    if (call.silent || !this.active) return;
+    if (call.silent || !this.active || this.only === 0) return;
     const db = call.client.dbIndex;
     if (call.instead !== null) {
-      for (const bytes of call.instead) this.ops.push({ db, bytes, to: TO_ALL });
+      for (const bytes of call.instead) this.ops.push({ db, bytes, to: this.only });
       if (this.units === 0 && call.depth === 0) this.flush();
       return;
     }
@@ -79,7 +82,7 @@ export class Propagation {
       this.flush();
       return;
     }
-    this.ops.push({ db, bytes: Buffer.from(call.buf.subarray(call.start, call.end)), to: TO_ALL });
+    this.ops.push({ db, bytes: Buffer.from(call.buf.subarray(call.start, call.end)), to: this.only });
   }
 
   /** A command that nobody typed: the DEL of an expired or evicted key, what a served BLPOP became. Sent when the unit ends. */

@@ -78,6 +78,8 @@ export interface Parts {
   replicationMemory(): { buffer: number; backlog: number; replicas: boolean };
   /** Bytes that wait to be written to the AOF. */
   aofBufferBytes(): number;
+  /** Cached scripts: their number, what they cost, and the bytes that Lua has in use. */
+  scriptMemory(): { count: number; scripts: number; interpreter: number };
 }
 
 export class Server implements Mode {
@@ -148,6 +150,7 @@ export class Server implements Mode {
       resetStats() {},
       replicationMemory: () => ({ buffer: 0, backlog: 0, replicas: false }),
       aofBufferBytes: () => 0,
+      scriptMemory: () => ({ count: 0, scripts: 0, interpreter: 0 }),
     };
     this.service = new Service(this, defaultSettings(), this.log);
     this.dispatcher = this.service.dispatcher;
