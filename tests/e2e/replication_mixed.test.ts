@@ -318,6 +318,15 @@ describe.skipIf(!hasRedis)("the stream", () => {
       sub.close();
     });
 });
+test("a diskless snapshot that takes seconds has nothing else between its bytes", async () => {
+  await using master = await startServer("redisha", { "repl-diskless-sync-delay": "0", "rdb-key-save-delay": "1000" });
+  await using replica = await startServer("redisha");
+  await master.cli("debug", "populate", "2500");
+  await follow(replica, master);
+  expect((await master.info("stats"))["sync_full"]).toBe("1");
+  expect(await digest(replica)).toBe(await digest(master));
+});
+
 test.skipIf(hasRedis)("the original is not installed", () => {
   console.warn(`SKIPPED: ${originals.server} is not installed`);
 });

@@ -339,6 +339,11 @@ export class FullSync {
     else if (this.receivers.has(r)) this.job?.wake();
   }
 
+  /** A snapshot is on its way through this replica's socket. */
+  isReceiving(r: Replica): boolean {
+    return this.receivers.has(r);
+  }
+
   left(r: Replica): void {
     this.endTransfer(r);
     this.forFile.delete(r);

@@ -490,7 +490,8 @@ export class Replication implements Consumer {
       this.feedRaw(PING);
     }
     for (const r of this.attachedReplicas()) {
-      if ((r.state === WAIT_START || r.state === WAIT_END) && !r.old) {
+      // A sign of life; in the middle of a snapshot it would be one of its bytes.
+      if ((r.state === WAIT_START || (r.state === WAIT_END && !this.fullSync.isReceiving(r))) && !r.old) {
         r.client.out.raw(NEWLINE, 0, 1);
         r.client.conn?.flush();
       }
