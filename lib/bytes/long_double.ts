@@ -156,6 +156,18 @@ export function longDoubleText(v: LongDouble): string {
   return negative && text !== "0" ? `-${text}` : text;
 }
 
+const double = new DataView(new ArrayBuffer(8));
+
+/** A finite double as Redis prints it through a long double in its human mode (GEOPOS). */
+export function humanDoubleText(d: number): string {
+  double.setFloat64(0, d);
+  const bits = double.getBigUint64(0);
+  const power = Number((bits >> 52n) & 0x7ffn);
+  const fraction = bits & 0xfffffffffffffn;
+  const mantissa = power === 0 ? fraction : fraction | (1n << 52n);
+  return longDoubleText({ mantissa: d < 0 ? -mantissa : mantissa, exponent: Math.max(power, 1) - 1075 });
+}
+
 /**
  * The sum of two small plain decimals without 80-bit arithmetic, or "" when they are not small. Up to 32 each, the three roundings (a, b, the
  * sum) are off by at most 2^-60 + 2^-60 + 2^-59 < 0.5e-17 together, so that 17 decimals always show the exact decimal sum.

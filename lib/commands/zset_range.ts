@@ -254,28 +254,28 @@ function rangeStore(c: Call): void {
   storeZSet(c, result, "zrangestore");
 }
 
-/** Makes a set without key the value of argument 1, whatever was there; an empty one deletes the key. Replies its size. */
-export function storeZSet(c: Call, result: number, event: string): void {
+/** Makes a set without key the value of argument `key`, whatever was there; an empty one deletes the key. Replies its size. */
+export function storeZSet(c: Call, result: number, event: string, key = 1): void {
   const size = zsetLength(result);
   const ks = keyspaceOf(c);
   if (size === 0) {
     freeLoose(result);
-    if (ks.delete(c.buf, c.s(1), c.e(1))) touched(c, 1, NOTIFY_GENERIC, "del");
+    if (ks.delete(c.buf, c.s(key), c.e(key))) touched(c, key, NOTIFY_GENERIC, "del");
     return c.out.int(0);
   }
-  const old = ks.lookupWrite(c.buf, c.s(1), c.e(1));
+  const old = ks.lookupWrite(c.buf, c.s(key), c.e(key));
   const encoding = encodingOf(result);
   const length = valueLength(result);
   // A key that changes its type is a new one for those who wait for a sorted set.
   if (old !== 0) ks.deleteRef(old);
-  const ref = ks.create(c.buf, c.s(1), c.e(1), ZSET, encoding, length);
+  const ref = ks.create(c.buf, c.s(key), c.e(key), ZSET, encoding, length);
   if (ref === 0) {
     freeLoose(result);
     return c.out.error(ERR.oom);
   }
   giveLoose(result, ref);
   c.out.int(size);
-  touched(c, 1, NOTIFY_ZSET, event);
+  touched(c, key, NOTIFY_ZSET, event);
 }
 
 function count(c: Call, by: number): void {

@@ -5,6 +5,7 @@ import { bitmapRuns } from "../commands/bitmap.ts";
 import { commandRuns, helpReply } from "../commands/command_info.ts";
 import { genericRuns } from "../commands/generic.ts";
 import { hashRuns } from "../commands/hash.ts";
+import { geoRuns } from "../commands/geo.ts";
 import { hyperloglogRuns } from "../commands/hyperloglog.ts";
 import { lcsRuns } from "../commands/lcs.ts";
 import { listRuns } from "../commands/list.ts";
@@ -37,6 +38,7 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...bitmapRuns,
     ...bitfieldRuns,
     ...hyperloglogRuns,
+    ...geoRuns,
     ...hashRuns,
     ...setRuns,
     ...listRuns,
