@@ -388,6 +388,8 @@ export class Dispatcher {
       // It counts when it is done; MONITOR shows it now.
       call.client.blocked!.micros += micros;
       if (o.monitor !== null) o.monitor(call);
+      // One that waits may have changed something all the same: XREADGROUP makes its consumer.
+      if (call.dirty !== 0 || call.instead !== null) this.host.changed(call);
       if (depth === 0) this.current = null;
       return;
     }

@@ -160,3 +160,34 @@ test("a rewrite that cannot write its manifest goes on in the old file, and noth
   await second.stop();
   rmSync(dir, { recursive: true, force: true });
 });
+
+test("DEBUG LOADAOF takes everything from the files again, transactions and streams too, and tells nobody", async () => {
+  const dir = tempDir();
+  await using server = await startServer("redisha", { ...conf, "enable-debug-command": "yes" }, { dir });
+  const wire = await Wire.connect(server.port);
+  await wire.do("XADD", "s", "MAXLEN", "~", 100, "*", "f", "v");
+  await wire.do("XGROUP", "CREATE", "s", "g", 0);
+  await wire.do("BGREWRITEAOF");
+  await until("the rewrite", async () => (await wire.do("INFO", "persistence")).includes("aof_rewrite_in_progress:0"));
+  await wire.do("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">");
+  await wire.do("XADD", "s", "*", "f", "w");
+  await wire.do("MULTI");
+  await wire.do("SET", "a", 1);
+  await wire.do("INCR", "a");
+  await wire.do("EXEC");
+  const read = async (): Promise<string[]> => [
+    await wire.do("GET", "a"),
+    await wire.do("XRANGE", "s", "-", "+"),
+    await wire.do("XPENDING", "s", "g"),
+  ];
+  const before = await read();
+  const size = (): Promise<string> => wire.do("INFO", "persistence").then((info) => /aof_current_size:\d+/.exec(info)![0]);
+  const bytes = await size();
+  for (let round = 0; round < 2; round++) {
+    expect(await wire.do("DEBUG", "LOADAOF")).toBe("+OK");
+    expect(await read()).toEqual(before);
+  }
+  expect(await size()).toBe(bytes);
+  expect(before[0]).toBe('"2"');
+  wire.close();
+});

@@ -30,7 +30,9 @@ import type { Run } from "../../../clients/command.ts";
 import { GATE_MISCONF } from "../../../clients/command.ts";
 import { replaceFileSync, syncDirectorySync } from "../../../os/files.ts";
 import { errorLine } from "../../../resp/errors.ts";
+import { flushAll } from "../../../store/store.ts";
 import { clock } from "../../../time/clock.ts";
+import { debugParts } from "../../debug.ts";
 import type { Consumer } from "../../propagation.ts";
 import type { Server } from "../../server.ts";
 import { FileSink } from "../file_sink.ts";
@@ -174,7 +176,7 @@ export class Aof implements Consumer {
     }
     this.readManifest();
     this.upgrade();
-    await this.load();
+    for (const load = this.load(); !load.next().done;) await new Promise<void>((done) => setImmediate(done));
     this.selectedDb = -1;
     if (this.manifest.base === null && this.manifest.incrs.length === 0) {
       this.manifest.baseSeq++;
@@ -222,7 +224,8 @@ export class Aof implements Consumer {
     );
   }
 
-  private async load(): Promise<void> {
+  /** Loads all files; yields when others should have a turn. */
+  private *load(): Generator<void, void> {
     const { server } = this;
     const { log } = server;
     const files = [...(this.manifest.base === null ? [] : [this.manifest.base]), ...this.manifest.incrs];
@@ -233,7 +236,7 @@ export class Aof implements Consumer {
       const path = this.path(file.name);
       if (!existsSync(path)) server.process.fail(`The AOF file ${file.name} doesn't exist`);
       const from = performance.now();
-      await loadAofFile(server, this.persistence, path, i === files.length - 1);
+      yield* loadAofFile(server, this.persistence, path, i === files.length - 1);
       const kind = file === this.manifest.base ? "base" : "incr";
       log.notice(`DB loaded from ${kind} file ${file.name}: ${((performance.now() - from) / 1000).toFixed(3)} seconds`);
     }
@@ -637,7 +640,26 @@ export class Aof implements Consumer {
     return lines;
   }
 
+  /** DEBUG LOADAOF: what waits goes to the file, then everything is loaded from the files again, before anything else happens. */
+  private loadAgain(c: Call): void {
+    const { propagation, log } = this.server;
+    this.write();
+    if (this.n > 0) return c.out.errorText("ERR Error trying to write the AOF out, check server logs.");
+    // What is loaded has been told to replicas and files already.
+    const { replicas, aof } = propagation;
+    propagation.replicas = null;
+    propagation.aof = null;
+    flushAll(false);
+    for (const load = this.load(); !load.next().done;);
+    propagation.replicas = replicas;
+    propagation.aof = aof;
+    propagation.dirty = 0;
+    log.notice("Append Only File loaded by DEBUG LOADAOF");
+    c.out.ok();
+  }
+
   runs(): Record<string, Run> {
+    debugParts["loadaof"] = (c) => this.loadAgain(c);
     return {
       bgrewriteaof: (c: Call) => {
         if (this.job !== null) return c.out.errorText("ERR Background append only file rewriting already in progress");

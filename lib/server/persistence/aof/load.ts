@@ -18,10 +18,8 @@ const SLICE_MS = 8;
 
 export type Loaded = "ok" | "empty" | "truncated";
 
-const turn = (): Promise<void> => new Promise((r) => setImmediate(r));
-
-/** Loads one file; ends the process with Redis' words when it cannot be used. `last`: only its tail may be cut. */
-export async function loadAofFile(server: Server, persistence: Persistence, path: string, last: boolean): Promise<Loaded> {
+/** Loads one file, yielding when others should have a turn; ends the process with Redis' words when it cannot be used. `last`: only its tail may be cut. */
+export function* loadAofFile(server: Server, persistence: Persistence, path: string, last: boolean): Generator<void, Loaded> {
   const { log, config } = server;
   const name = path.slice(path.lastIndexOf("/") + 1);
   let fd: number;
@@ -58,16 +56,16 @@ export async function loadAofFile(server: Server, persistence: Persistence, path
           server.process.fail(`Error reading the RDB preamble of the AOF file ${name}, AOF loading aborted: it ends at offset ${position}`);
         position += n;
         source.feed(chunk.subarray(0, n));
-      } else await turn();
+      } else yield;
     }
     position = source.offset;
     if (position < size) log.notice("Reading the remaining AOF tail...");
   }
-  return replay(server, fd, path, position, size, last);
+  return yield* replay(server, fd, path, position, size, last);
 }
 
 /** Runs the commands of the file from `position` on. */
-async function replay(server: Server, fd: number, path: string, position: number, size: number, last: boolean): Promise<Loaded> {
+function* replay(server: Server, fd: number, path: string, position: number, size: number, last: boolean): Generator<void, Loaded> {
   const { log, config, dispatcher: d } = server;
   const name = path.slice(path.lastIndexOf("/") + 1);
   const client = new Client(d.newClientId(), null, null);
@@ -117,7 +115,7 @@ async function replay(server: Server, fd: number, path: string, position: number
     if (broken !== "") break outer;
     base += pos;
     buf = pos < buf.length ? Buffer.from(buf.subarray(pos)) : Buffer.alloc(0);
-    if (clock.monoMs > end || readClock() > end) await turn();
+    if (clock.monoMs > end || readClock() > end) yield;
   }
   closeSync(fd);
   if (broken !== "")
