@@ -320,9 +320,8 @@ export class Stream implements BigObject {
   /** Deletes an entry; false when it is not there. The caller looks after firstId and maxDeletedId. */
   remove(id: StreamId): boolean {
     if (!seeker.begin(this, id, id, false) || !seeker.next()) return false;
-    this.nodes.floor(id);
-    const master = foundId;
-    const node = this.nodes.found!;
+    const { master } = seeker;
+    const node = this.nodes.get(master)!;
     open(node);
     readMaster();
     if (entries === 1) this.dropNode(master, node);
@@ -448,7 +447,8 @@ export class StreamCursor {
   private from: StreamId;
   private to: StreamId;
   private backwards: boolean;
-  private master: StreamId;
+  /** Master id of the node the entry lies in. */
+  master: StreamId;
   private packB: Buffer;
   private pack: number;
   private masterFields: number;

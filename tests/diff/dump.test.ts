@@ -40,8 +40,28 @@ const VALUES: Record<string, Words[]> = {
     ...range(250).map((i) => ["XADD", "k", `${i + 1}-${i % 3}`, "name", `value ${i}`, i % 5 === 0 ? "other" : "size", i * 1e6]),
     ["XDEL", "k", "7-0", "8-1"],
   ],
+  "stream with groups": [
+    ...range(40).map((i) => ["XADD", "k", `${i + 1}-1`, "name", `value ${i}`]),
+    ["XGROUP", "CREATE", "k", "g", 0],
+    ["XREADGROUP", "GROUP", "g", "alice", "COUNT", 9, "STREAMS", "k", ">"],
+    ["XREADGROUP", "GROUP", "g", "bob", "COUNT", 5, "STREAMS", "k", ">"],
+    ["XGROUP", "CREATE", "k", "empty", "$"],
+  ],
   "big sorted set": [["ZADD", "k", ...range(300).flatMap((i) => [String(i / 7), `member ${i}`])]],
 };
+/** What walks and changes every part of a stream, whatever is left of it. */
+const STREAM_USE: Words[] = [
+  ["XINFO", "STREAM", "k", "FULL", "COUNT", 0],
+  ["XREVRANGE", "k", "+", "-"],
+  ["XAUTOCLAIM", "k", "g", "carl", 0, 0],
+  ["XREADGROUP", "GROUP", "g", "bob", "STREAMS", "k", ">"],
+  ["XDEL", "k", "5-1", "12-1", "39-1"],
+  ["XADD", "k", "*", "name", "late"],
+  ["XTRIM", "k", "MINID", "20-0"],
+  ["XGROUP", "DELCONSUMER", "k", "g", "bob"],
+  ["XTRIM", "k", "MAXLEN", 3],
+  ["DUMP", "k"],
+];
 const other: Record<Kind, Kind> = { redis: "redisha", redisha: "redis" };
 const bytesOf = (reply: string): Buffer => Buffer.from(JSON.parse(reply) as string, "latin1");
 
@@ -149,6 +169,7 @@ describe.skipIf(!hasRedis)("DUMP and RESTORE", () => {
           const type = await w.do("TYPE", "k");
           await w.do(...READ[type]);
           await w.do("DUMP", "k");
+          if (type === "+stream") for (const words of STREAM_USE) await w.do(...words);
         }
       }
     }
