@@ -22,6 +22,8 @@ export const BLOCKED_ON_KEYS = 0;
 export const BLOCKED_ON_REPLICAS = 1;
 export const BLOCKED_ON_SHUTDOWN = 2;
 export const BLOCKED_ON_OTHER = 3;
+/** Its own script runs and lets others have turns: nothing but the script's end unblocks it. */
+export const BLOCKED_ON_SCRIPT = 4;
 
 /** What a client waits for. */
 export interface Blocked {
@@ -77,7 +79,7 @@ export class Blocking {
     this.ready = [];
     this.readySet = new Set();
     this.deadlines = new Deadlines((client) => this.timedOut(client));
-    this.byKind = [new Set(), new Set(), new Set(), new Set()];
+    this.byKind = [new Set(), new Set(), new Set(), new Set(), new Set()];
     this.onKeys = 0;
     this.serving = false;
   }
@@ -241,13 +243,13 @@ export class Blocking {
 
   /** As if its time were over (CLIENT UNBLOCK id TIMEOUT). False: it waits for nothing of the kind. */
   unblockOnTimeout(client: Client): boolean {
-    if (!(client.flags & FLAG_BLOCKED) || client.blocked === null) return false;
+    if (!(client.flags & FLAG_BLOCKED) || client.blocked === null || client.blocked.kind === BLOCKED_ON_SCRIPT) return false;
     this.timedOut(client);
     return true;
   }
   /** CLIENT UNBLOCK id ERROR. */
   unblockOnError(client: Client): boolean {
-    if (!(client.flags & FLAG_BLOCKED) || client.blocked === null) return false;
+    if (!(client.flags & FLAG_BLOCKED) || client.blocked === null || client.blocked.kind === BLOCKED_ON_SCRIPT) return false;
     this.fail(client, UNBLOCKED_BY_COMMAND);
     return true;
   }
@@ -263,7 +265,7 @@ export class Blocking {
 
   /** The instance is a replica now: nobody may go on waiting for what clients write. Redis disconnectAllBlockedClients. */
   roleChanged(): void {
-    for (const clients of this.byKind)
+    for (const clients of this.byKind.slice(0, BLOCKED_ON_SCRIPT))
       for (const client of Array.from(clients)) {
         this.fail(client, ERR.unblocked);
         client.flags |= FLAG_CLOSE_AFTER_REPLY;
@@ -287,7 +289,7 @@ export class Blocking {
   /** INFO blocked_clients, without those that a pause holds. */
   get count(): number {
     let n = 0;
-    for (const clients of this.byKind) n += clients.size;
+    for (const clients of this.byKind.slice(0, BLOCKED_ON_SCRIPT)) n += clients.size;
     return n;
   }
   /** INFO clients_in_timeout_table. */

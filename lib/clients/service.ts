@@ -14,6 +14,7 @@ import { Blocking } from "./blocking.ts";
 import { clientCommands } from "./client_commands.ts";
 import { type Client, FLAG_BLOCKED } from "./client.ts";
 import { connectionCommands } from "./connection.ts";
+import { GATE_BUSY } from "./command.ts";
 import { Dispatcher, type Host } from "./dispatch.ts";
 import { Ingest } from "./ingest.ts";
 import { LatencyEvents } from "./latency_events.ts";
@@ -108,7 +109,8 @@ export class Service {
       denied: (call) => mode.denied(call),
       afterUnit: () => {
         mode.afterUnit();
-        if (this.blocking.hasReady) this.blocking.serve();
+        // A script that lets others have a turn is not at its end.
+        if (this.blocking.hasReady && !(this.dispatcher.gates & GATE_BUSY)) this.blocking.serve();
       },
       beforeFlush: () => mode.beforeFlush(),
       touching: (on) => mode.touching(on),

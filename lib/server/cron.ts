@@ -2,6 +2,7 @@
  * The server's heartbeat: `hz` times a second the store expires, moves buckets and frees in slices, rates are sampled, and each part does its
  * own periodic work (clients, replication, persistence). Cold; every job is bounded in time by itself. Redis server.c serverCron.
  */
+import { GATE_BUSY } from "../clients/command.ts";
 import { setAccessTime } from "../store/access.ts";
 import { clock, readClock, resyncClock } from "../time/clock.ts";
 import { PAUSE_EXPIRE } from "../clients/pause.ts";
@@ -24,6 +25,7 @@ function expire(server: Server, cycle: ExpireCycle): void {
   if (!debugSwitches.activeExpire || server.service.pause.is(PAUSE_EXPIRE)) return;
   cycle.beginSlow(server.config.number("hz"));
   const slice = (): void => {
+    if (server.dispatcher.gates & GATE_BUSY) return;
     const more = cycle.slice(500);
     server.propagation.flush(false);
     server.dispatcher.endEvent();
@@ -45,7 +47,8 @@ export function startCron(server: Server): () => void {
     readClock();
     setAccessTime(clock.nowMs);
     const d = server.dispatcher;
-    if (debugSwitches.pauseCron) {
+    // A script in progress must not be cut in two by what cron does to the data.
+    if (debugSwitches.pauseCron || d.gates & GATE_BUSY) {
       timer = setTimeout(beat, 100);
       return;
     }

@@ -316,4 +316,31 @@ describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
     await both.do("EVAL", "redis.call('set','half','1') error('stop')", 0);
     await both.do("GET", "half");
   });
+
+  test("a script that does not end: BUSY for others, SCRIPT KILL, also within pcall", async () => {
+    await using both = await Both.start(resp, { "busy-reply-threshold": 10 });
+    const others = await both.pair();
+    const until = async (done: (reply: string) => boolean, ...args: string[]) => {
+      for (const wire of others) while (!done(await wire.do(...args))) await Bun.sleep(5);
+    };
+    for (const script of [
+      "while true do end",
+      "while true do pcall(function() while true do end end) end",
+      "while true do xpcall(function() error('x') end, function() end) end",
+      "local co = coroutine.wrap(function() while true do coroutine.yield(1) end end) while true do co() end",
+    ]) {
+      for (const wire of both.wires) wire.send("EVAL", script, 0);
+      await until((reply) => reply.startsWith("-BUSY"), "PING");
+      for (const wire of others) expect(await wire.do("SCRIPT", "KILL")).toBe("+OK");
+      for (const wire of both.wires) expect(await wire.next()).toStartWith("-ERR Script killed by user with SCRIPT KILL... script: ");
+      await until((reply) => reply === "+PONG", "PING");
+    }
+    // Interrupted many times, and nothing of it lost.
+    const long = "for i = 1, 60000 do redis.call('incr','n') end return redis.call('get','n')";
+    for (const wire of both.wires) wire.send("EVAL", long, 0);
+    for (const wire of both.wires) expect(await wire.next()).toBe('"60000"');
+    await both.do("GET", "n");
+    await both.do("EVAL", "return redis.call('get','k')", 0);
+    await both.do("SCRIPT", "KILL");
+  });
 });

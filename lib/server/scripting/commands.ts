@@ -8,7 +8,6 @@ import type { Script, Scripting } from "./scripting.ts";
 const NOSCRIPT = errorLine("NOSCRIPT No matching script. Please use EVAL.");
 const TOO_MANY_KEYS = errorLine("ERR Number of keys can't be greater than number of args");
 const NEGATIVE_KEYS = errorLine("ERR Number of keys can't be negative");
-const NOT_BUSY = errorLine("NOTBUSY No scripts in execution right now.");
 
 /** EVAL and EVALSHA after the choice of the script. */
 function evaluate(s: Scripting, c: Call, bySha: boolean, readOnly: boolean): void {
@@ -51,7 +50,11 @@ export function scriptingRuns(s: Scripting): Runs {
       s.flush();
       c.out.ok();
     },
-    "script|kill": (c) => c.out.error(NOT_BUSY),
+    "script|kill": (c) => {
+      const why = s.kill();
+      if (why !== null) c.out.error(why);
+      else c.out.ok();
+    },
     "script|debug": (c) => {
       if (c.is(2, "no")) return c.out.ok();
       if (c.is(2, "yes") || c.is(2, "sync")) return c.out.errorText("ERR redisha has no Lua debugger");

@@ -37,7 +37,7 @@ const LONGJMP = { longjmp: true };
 type Fn = (...args: number[]) => number;
 const NAMES = [
   "lua_checkstack lua_newthread lua_gettop lua_settop lua_remove lua_insert lua_replace lua_pushvalue lua_type lua_typename",
-  "lua_isnumber lua_isstring lua_tonumber lua_tointeger lua_toboolean lua_tolstring lua_objlen lua_topointer lua_touserdata lua_xmove",
+  "lua_isnumber lua_isstring lua_tonumber lua_tointeger lua_toboolean lua_tolstring lua_objlen lua_tothread lua_touserdata lua_xmove",
   "lua_pushnil lua_pushnumber lua_pushlstring lua_pushstring lua_pushcclosure lua_pushboolean lua_pushlightuserdata lua_pushthread",
   "lua_gettable lua_getfield lua_rawget lua_rawgeti lua_createtable lua_getmetatable lua_settable lua_setfield lua_rawset lua_rawseti",
   "lua_setmetatable lua_pcall lua_gc lua_error lua_next lua_concat lua_getstack lua_getinfo luaL_argerror luaL_where",
@@ -281,6 +281,15 @@ export class LuaVm {
       this.pushFunction(L, f);
       this.setField(L, -2, name);
     }
+  }
+
+  /**
+   * Whether a hook may yield from this state: no C function (a metamethod, sort's comparison) is below it on its stack. lua_yield would
+   * raise an error instead. Looks at nCcalls and baseCcalls of lua_State as this build lays it out.
+   */
+  mayYield(L: number): boolean {
+    const mem = this.mem();
+    return mem.readUInt16LE(L + 52) <= mem.readUInt16LE(L + 54);
   }
 
   // ------------------------------------------------------------------------------------------------ errors

@@ -152,12 +152,15 @@ function writeInteger(out: Out, d: number): void {
   else out.bigint(-(1n << 63n));
 }
 
+/** Tables within tables that a reply may hold. Redis lets as many be as Lua's stack takes, 8000; ours are also JS's stack. */
+const MAX_DEPTH = 1000;
+
 /**
  * Writes the value on top as a reply and pops it. `resp` is what the script speaks (redis.setresp): it decides on booleans.
  */
-export function writeReply(vm: LuaVm, L: number, out: Out, resp: number): void {
+export function writeReply(vm: LuaVm, L: number, out: Out, resp: number, depth = 0): void {
   const { api } = vm;
-  if (api.lua_checkstack(L, 6) === 0) {
+  if (depth > MAX_DEPTH || api.lua_checkstack(L, 6) === 0) {
     out.errorText("ERR reached lua stack limit");
     vm.pop(L, 1);
     return;
@@ -180,7 +183,7 @@ export function writeReply(vm: LuaVm, L: number, out: Out, resp: number): void {
       break;
     }
     case T_TABLE:
-      writeTable(vm, L, out, resp);
+      writeTable(vm, L, out, resp, depth + 1);
       break;
     default:
       out.nil();
@@ -191,7 +194,7 @@ export function writeReply(vm: LuaVm, L: number, out: Out, resp: number): void {
 const oneLine = (text: string): string => text.replace(/[\r\n]/g, " ");
 
 /** The table on top stays there. */
-function writeTable(vm: LuaVm, L: number, out: Out, resp: number): void {
+function writeTable(vm: LuaVm, L: number, out: Out, resp: number, depth: number): void {
   const { api } = vm;
   if (vm.rawField(L, -1, "err") === T_STRING) {
     writeError(vm, L, out);
@@ -222,8 +225,8 @@ function writeTable(vm: LuaVm, L: number, out: Out, resp: number): void {
     api.lua_pushnil(L);
     while (api.lua_next(L, -2) !== 0) {
       api.lua_pushvalue(L, -2);
-      writeReply(vm, L, out, resp);
-      writeReply(vm, L, out, resp);
+      writeReply(vm, L, out, resp, depth);
+      writeReply(vm, L, out, resp, depth);
     }
     return vm.pop(L, 1);
   }
@@ -234,16 +237,16 @@ function writeTable(vm: LuaVm, L: number, out: Out, resp: number): void {
     while (api.lua_next(L, -2) !== 0) {
       vm.pop(L, 1);
       api.lua_pushvalue(L, -1);
-      writeReply(vm, L, out, resp);
+      writeReply(vm, L, out, resp, depth);
     }
     return vm.pop(L, 1);
   }
   vm.pop(L, 1);
-  writeArray(vm, L, out, resp);
+  writeArray(vm, L, out, resp, depth);
 }
 
 /** A sequence up to its first nil. */
-function writeArray(vm: LuaVm, L: number, out: Out, resp: number): void {
+function writeArray(vm: LuaVm, L: number, out: Out, resp: number, depth: number): void {
   const { api } = vm;
   let count = 0;
   for (;;) {
@@ -256,7 +259,7 @@ function writeArray(vm: LuaVm, L: number, out: Out, resp: number): void {
   out.array(count);
   for (let i = 1; i <= count; i++) {
     api.lua_rawgeti(L, -1, i);
-    writeReply(vm, L, out, resp);
+    writeReply(vm, L, out, resp, depth);
   }
 }
 

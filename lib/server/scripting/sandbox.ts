@@ -4,6 +4,7 @@
  * Redis has patched its Lua with read-only tables. Ours is the stock one, so a protected table is an empty stand-in whose metatable leads
  * reads to the real one and refuses writes; rawset, rawget, next, pairs, setmetatable and getmetatable know of stand-ins, so that a script
  * cannot tell, nor get hold of the real one. The string library's metatable shows a stand-in too.
+ * Lua's C functions cannot be interrupted half way, so pcall, xpcall and coroutine.resume and wrap are Lua here.
  */
 import { GLOBALS, REGISTRY, type LuaFunction, type LuaVm } from "./lua_vm.ts";
 
@@ -11,12 +12,12 @@ import { GLOBALS, REGISTRY, type LuaFunction, type LuaVm } from "./lua_vm.ts";
 export const SANDBOX_SOURCE = "=sandbox";
 
 const SANDBOX = `
-local readonly, missing, isMain = ...
+local readonly, missing, isMain, interrupted = ...
 local G, rawset0, rawget0, next0, setmt, getmt = _G, rawset, rawget, next, setmetatable, getmetatable
 local type, select, error, pcall0, tostring = type, select, error, pcall, tostring
 local load0, loadstring0, find, sub, concat = load, loadstring, string.find, string.sub, table.concat
 local yield0, running0 = coroutine.yield, coroutine.running
-local setfenv = setfenv
+local create0, resume0, setfenv = coroutine.create, coroutine.resume, setfenv
 local real, standin = setmt({}, {__mode = 'k'}), {}
 
 local function lock(t, onMissing)
@@ -41,18 +42,74 @@ local env = {}
 setfenv(1, env)
 
 local new = {}
-function new.pcall(...)
-  local function done(ok, ...)
-    if ok then return true, ... end
-    local e = ...
-    if type(e) == 'table' then
-      local text = e.err
-      if type(text) == 'string' or type(text) == 'number' then return false, text end
-    end
-    return false, ...
+-- A protected call and a coroutine run on states of their own. When the hook interrupts the innermost one, each hands that on to the one
+-- that resumed it, and later resumes it again.
+local advance
+local function relay(co, ...)
+  if interrupted() then
+    yield0()
+    return advance(co)
   end
-  return done(pcall0(...))
+  return ...
 end
+function advance(co, ...) return relay(co, resume0(co, ...)) end
+
+local owner = setmt({}, {__mode = 'k'})
+local function protect(f, ...)
+  if type(f) ~= 'function' then return pcall0(f, ...) end
+  local co = create0(function(...) return f(...) end)
+  owner[co] = running0()
+  return advance(co, ...)
+end
+local function finish(ok, ...)
+  if ok then return true, ... end
+  local e = ...
+  if type(e) == 'table' then
+    local text = e.err
+    if type(text) == 'string' or type(text) == 'number' then return false, text end
+  end
+  return false, ...
+end
+function new.pcall(...)
+  if select('#', ...) == 0 then error("bad argument #1 to 'pcall' (value expected)", 2) end
+  return finish(protect(...))
+end
+local function handled(handler, ok, ...)
+  if ok then return true, ... end
+  return false, select(2, pcall0(handler, ...))
+end
+function new.xpcall(...)
+  if select('#', ...) < 2 then error("bad argument #2 to 'xpcall' (value expected)", 2) end
+  local f, handler = ...
+  return handled(handler, protect(f))
+end
+local function resume(co, ...)
+  if type(co) ~= 'thread' then error("bad argument #1 to 'resume' (coroutine expected)", 2) end
+  return advance(co, ...)
+end
+local function unwrap(ok, ...)
+  if ok then return ... end
+  local e = ...
+  if type(e) == 'string' then error(e, 3) end
+  error(e, 0)
+end
+local function wrap(f)
+  local co = create0(f)
+  return function(...) return unwrap(advance(co, ...)) end
+end
+-- The coroutine that a script knows of, for the state that runs now; nil for the script itself.
+local function known()
+  local co = running0()
+  while co and owner[co] do co = owner[co] end
+  if isMain(co) then return nil end
+  return co
+end
+local function yield(...)
+  local co = running0()
+  if isMain(co) or owner[co] then error('attempt to yield across metamethod/C-call boundary', 0) end
+  return yield0(...)
+end
+
 function new.rawset(t, k, v)
   if real[t] then forbid() end
   return rawset0(t, k, v)
@@ -95,13 +152,8 @@ end
 for k, v in next0, new do
   rawset0(G, k, v)
 end
-G.coroutine.running = function()
-  if isMain() then return nil end
-  return running0()
-end
-G.coroutine.yield = function(...)
-  if isMain() then error('attempt to yield across metamethod/C-call boundary', 0) end
-  return yield0(...)
+for k, v in next0, {running = known, yield = yield, resume = resume, wrap = wrap} do
+  rawset0(G.coroutine, k, v)
 end
 G.dofile, G.loadfile, G.print, G.debug = nil, nil, nil, nil
 
@@ -110,10 +162,7 @@ local p = lock(G, missing)
 rawset0(strings, '__metatable', lock({__index = G.string}))
 rawset0(strings, '__index', real[G.string])
 for k in next0, new do setfenv(new[k], p) end
-setfenv(G.coroutine.running, p)
-setfenv(G.coroutine.yield, p)
-setfenv(lock, p)
-setfenv(forbid, p)
+for _, f in next0, {lock, forbid, relay, advance, protect, finish, handled, resume, unwrap, wrap, known, yield} do setfenv(f, p) end
 return p, G
 `;
 
@@ -134,10 +183,11 @@ export function openLibraries(vm: LuaVm): void {
 }
 
 /**
- * Locks the globals. `isMain`: whether a state is the one that runs the script itself, not a coroutine of it. Returns a reference (in the
- * registry) to the real table of globals, where KEYS and ARGV are to be set.
+ * Locks the globals. `isMain`: whether a state is the one that runs the script itself, not a coroutine of it. `interrupted`: whether the
+ * script is on its way out to let others have a turn. Returns a reference (in the registry) to the real table of globals, where KEYS and
+ * ARGV are to be set.
  */
-export function closeSandbox(vm: LuaVm, isMain: (L: number) => boolean): number {
+export function closeSandbox(vm: LuaVm, isMain: (L: number) => boolean, interrupted: () => boolean): number {
   const { api, L } = vm;
   if (!vm.load(L, Buffer.from(SANDBOX), SANDBOX_SOURCE)) throw new Error(`Lua: ${vm.text(L, -1)}`);
   const readonly: LuaFunction = (S) => vm.error(S, "Attempt to modify a readonly table");
@@ -149,10 +199,14 @@ export function closeSandbox(vm: LuaVm, isMain: (L: number) => boolean): number 
   vm.pushFunction(L, readonly);
   vm.pushFunction(L, missing);
   vm.pushFunction(L, (S) => {
-    api.lua_pushboolean(S, isMain(S) ? 1 : 0);
+    api.lua_pushboolean(S, isMain(api.lua_tothread(S, 1)) ? 1 : 0);
     return 1;
   });
-  if (api.lua_pcall(L, 3, 2, 0) !== 0) throw new Error(`Lua: ${vm.text(L, -1)}`);
+  vm.pushFunction(L, (S) => {
+    api.lua_pushboolean(S, interrupted() ? 1 : 0);
+    return 1;
+  });
+  if (api.lua_pcall(L, 4, 2, 0) !== 0) throw new Error(`Lua: ${vm.text(L, -1)}`);
   const globals = api.luaL_ref(L, REGISTRY);
   api.lua_replace(L, GLOBALS);
   return globals;

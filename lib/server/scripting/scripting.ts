@@ -9,18 +9,20 @@
 import { sha1Hex } from "../../bytes/sha1.ts";
 import type { Call } from "../../clients/call.ts";
 import { CLIENT_ACL, Client, FLAG_DENY_BLOCKING, FLAG_MASTER, FLAG_SCRIPT, FLAG_TRUSTED } from "../../clients/client.ts";
-import { GATE_MEMORY, GATE_MISCONF, GATE_NOREPLICAS, GATE_READONLY, GATE_STALE } from "../../clients/command.ts";
+import { GATE_BUSY, GATE_MEMORY, GATE_MISCONF, GATE_NOREPLICAS, GATE_READONLY, GATE_STALE, type Command } from "../../clients/command.ts";
+import { BLOCKED_ON_SCRIPT } from "../../clients/blocking.ts";
 import { ERR, errorLine } from "../../resp/errors.ts";
 import { Out } from "../../resp/out.ts";
+import { readClock } from "../../time/clock.ts";
 import { TO_ALL } from "../propagation.ts";
 import type { Server } from "../server.ts";
 import { openBit } from "./bit.ts";
 import { openRedis, type ScriptHost, type ScriptRun } from "./bridge.ts";
 import { openCjson } from "./cjson.ts";
 import { openCmsgpack } from "./cmsgpack.ts";
-import { FINISHED, GLOBALS, LuaVm, REGISTRY, T_BOOLEAN, T_TABLE } from "./lua_vm.ts";
+import { FINISHED, GLOBALS, LuaVm, REGISTRY, T_BOOLEAN, T_TABLE, YIELDED } from "./lua_vm.ts";
 import { randomFunctions } from "./random.ts";
-import { writeReply } from "./reply.ts";
+import { pushError, writeReply } from "./reply.ts";
 import { closeSandbox, openLibraries, SANDBOX_SOURCE } from "./sandbox.ts";
 import { readShebang, SCRIPT_ALLOW_OOM, SCRIPT_ALLOW_STALE, SCRIPT_COMPATIBLE, SCRIPT_NO_WRITES } from "./shebang.ts";
 import { openStruct } from "./struct.ts";
@@ -39,6 +41,11 @@ export interface Script {
 /** What a cached script costs beside its text (Redis: the dictionary's entry and the luaScript). */
 const SCRIPT_OVERHEAD_BYTES = 112;
 
+const NOT_BUSY = errorLine("NOTBUSY No scripts in execution right now.");
+const UNKILLABLE = errorLine(
+  "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill " +
+    "the server in a hard way using the SHUTDOWN NOSAVE command.",
+);
 const MISCONF =
   "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. " +
   "Writable scripts are blocked. Use 'no-writes' flag for read only scripts.";
@@ -53,6 +60,29 @@ interface Engine {
   /** The thread that scripts run on, and its place in the registry. */
   thread: number;
   threadRef: number;
+  /** The hook that interrupts scripts, for lua_sethook. */
+  hook: number;
+}
+
+/** A script that has been running for busy-reply-threshold: its client waits, others are answered BUSY. */
+interface Suspended {
+  run: ScriptRun;
+  client: Client;
+  command: Command;
+}
+
+/** Instructions between two looks at the clock: a millisecond of a script that does nothing but call commands. Redis looks every 100,000. */
+const HOOK_INSTRUCTIONS = 1000;
+/** How long a script that others wait for runs before they get a turn. */
+const SLICE_MS = 5;
+const MASK_COUNT = 8;
+/** Lua's name for a caller that has given way to what it called. */
+const TAIL_CALL = "=(tail call)";
+const KILLED = "Script killed by user with SCRIPT KILL...";
+
+/** What this client says is done, whatever the gates say. */
+function obeys(client: Client): boolean {
+  return (client.flags & (FLAG_MASTER | FLAG_TRUSTED)) !== 0;
 }
 
 export class Scripting implements ScriptHost {
@@ -63,6 +93,14 @@ export class Scripting implements ScriptHost {
   readonly scripts: Map<string, Script>;
   private engine: Engine | null;
   private scriptBytes: number;
+  private suspended: Suspended | null;
+  /** The running script may be interrupted: its client can wait. */
+  private mayWait: boolean;
+  /** It is on its way out through its coroutines. */
+  private interrupted: boolean;
+  private killed: boolean;
+  /** When the hook is to interrupt, on the monotonic clock. */
+  private untilMs: number;
 
   constructor(server: Server) {
     this.server = server;
@@ -73,6 +111,11 @@ export class Scripting implements ScriptHost {
     this.scripts = new Map();
     this.engine = null;
     this.scriptBytes = 0;
+    this.suspended = null;
+    this.mayWait = false;
+    this.interrupted = false;
+    this.killed = false;
+    this.untilMs = 0;
   }
 
   // ------------------------------------------------------------------------------------------------ the interpreter
@@ -91,8 +134,12 @@ export class Scripting implements ScriptHost {
     vm.getField(L, -1, "math");
     vm.setFunctions(L, randomFunctions(vm));
     api.lua_settop(L, 0);
-    const engine: Engine = { vm, globals: 0, thread: 0, threadRef: 0 };
-    engine.globals = closeSandbox(vm, (S) => S === engine.thread);
+    const engine: Engine = { vm, globals: 0, thread: 0, threadRef: 0, hook: vm.hook((S) => this.tick(vm, S)) };
+    engine.globals = closeSandbox(
+      vm,
+      (S) => S === engine.thread,
+      () => this.interrupted,
+    );
     this.engine = engine;
     this.newThread(engine);
     return engine;
@@ -172,19 +219,40 @@ export class Scripting implements ScriptHost {
     this.become(call.client);
     this.run = run;
     server.beginUnit();
+    this.guarded(call.out, run, () => {
+      const engine = this.load(call, script, numKeys);
+      const threshold = server.config.number("busy-reply-threshold");
+      // Inside EXEC, for the master and on a replica (the master's stream would go on between) it runs to its end.
+      this.mayWait =
+        threshold > 0 && server.dispatcher.depth === 1 && !obeys(call.client) && call.client.conn !== null && server.role() === "master";
+      this.untilMs = performance.now() + threshold;
+      engine.vm.api.lua_sethook(engine.thread, this.mayWait ? engine.hook : 0, this.mayWait ? MASK_COUNT : 0, HOOK_INSTRUCTIONS);
+      return this.resume(engine, call.out, run);
+    });
+    if (this.run !== null) this.suspend(call, run);
+  }
+
+  /** Runs a stretch of the script; when it has come to its end, ends the unit. `stretch` answers whether it has. */
+  private guarded(out: Out, run: ScriptRun, stretch: () => boolean): void {
+    let done = true;
     try {
-      this.resume(call, script, numKeys, run);
+      done = stretch();
     } catch (e) {
       this.drop();
-      server.log.warning(`A script broke its interpreter, which is started anew: ${e instanceof Error ? e.message : String(e)}`);
-      call.out.errorText("ERR Error running script: the interpreter failed");
-    } finally {
-      this.run = null;
-      server.propagation.only = TO_ALL;
-      this.capture.clear();
-      server.endUnit();
+      this.server.log.warning(`A script broke its interpreter, which is started anew: ${e instanceof Error ? e.message : String(e)}`);
+      out.errorText("ERR Error running script: the interpreter failed");
     }
-    if (run.wrote) server.parts.wrote(call.client);
+    if (done) this.finish(run);
+  }
+
+  private finish(run: ScriptRun): void {
+    const { server } = this;
+    this.run = null;
+    this.killed = this.interrupted = this.mayWait = false;
+    server.propagation.only = TO_ALL;
+    this.capture.clear();
+    server.endUnit();
+    if (run.wrote) server.parts.wrote(run.caller);
   }
 
   /** The script's client takes over what counts of its caller: database and rights. */
@@ -200,7 +268,7 @@ export class Scripting implements ScriptHost {
   /** Redis script.c scriptPrepareForRun: the error line when the script as a whole may not run now. */
   private mayRun(call: Call, script: Script, readOnly: boolean, over: boolean): Buffer | null {
     const closed = this.server.dispatcher.gates;
-    const obeyed = (call.client.flags & (FLAG_MASTER | FLAG_TRUSTED)) !== 0;
+    const obeyed = obeys(call.client);
     const { flags } = script;
     const stale = (closed & GATE_STALE) !== 0 && !obeyed;
     if (flags & SCRIPT_COMPATIBLE) return stale ? ERR.masterDown : null;
@@ -216,7 +284,8 @@ export class Scripting implements ScriptHost {
     return null;
   }
 
-  private resume(call: Call, script: Script, numKeys: number, run: ScriptRun): void {
+  /** Puts the script and its arguments on the thread. */
+  private load(call: Call, script: Script, numKeys: number): Engine {
     const engine = this.start();
     const { vm, thread } = engine;
     const { api } = vm;
@@ -228,16 +297,96 @@ export class Scripting implements ScriptHost {
     vm.setField(thread, -2, "ARGV");
     api.lua_settop(thread, 0);
     api.lua_rawgeti(thread, REGISTRY, script.ref);
-    const status = api.lua_resume(thread, 0);
+    return engine;
+  }
+
+  /** Lets the thread run, from its beginning or from where it was interrupted; true when it has ended and the reply is written. */
+  private resume(engine: Engine, out: Out, run: ScriptRun): boolean {
+    const { vm, thread } = engine;
+    this.interrupted = false;
+    const status = vm.api.lua_resume(thread, 0);
+    if (status === YIELDED) return false;
     if (status === FINISHED) {
       // A script that returns nothing returns nil.
-      api.lua_settop(thread, 1);
-      writeReply(vm, thread, call.out, this.capture.resp);
-      api.lua_settop(thread, 0);
-      return;
+      vm.api.lua_settop(thread, 1);
+      writeReply(vm, thread, out, this.capture.resp);
+      vm.api.lua_settop(thread, 0);
+      return true;
     }
-    this.replyError(vm, thread, call.out, run);
+    this.replyError(vm, thread, out, run);
     this.newThread(engine);
+    return true;
+  }
+
+  // ------------------------------------------------------------------------------------------------ busy
+
+  /** Called every so many instructions of a script. */
+  private tick(vm: LuaVm, L: number): void {
+    if (!this.mayWait || performance.now() < this.untilMs || !vm.mayYield(L)) return;
+    this.interrupted = true;
+    vm.api.lua_yield(L, 0);
+  }
+
+  /** The script has run for too long: its client waits, everybody else is answered BUSY until it ends. */
+  private suspend(call: Call, run: ScriptRun): void {
+    const { server } = this;
+    const { client } = call;
+    server.log.warning(
+      `Slow script detected: still in execution after ${server.config.number("busy-reply-threshold")} milliseconds. ` +
+        `You can try killing the script using the SCRIPT KILL command. Script name is: ${run.name}.`,
+    );
+    this.suspended = { run, client, command: call.command };
+    server.service.blocking.blockOn(client, BLOCKED_ON_SCRIPT, 0);
+    server.setGate(GATE_BUSY, true);
+    setImmediate(() => this.goOn());
+  }
+
+  /** The next stretch of a suspended script, as if its client's command had never been left. */
+  private goOn(): void {
+    const { run, client, command } = this.suspended!;
+    const d = this.server.dispatcher;
+    const { blocking } = this.server.service;
+    d.inEvent = true;
+    readClock();
+    d.current = client;
+    d.running = command;
+    d.depth = 1;
+    this.untilMs = performance.now() + SLICE_MS;
+    this.guarded(client.out, run, () => (this.killed ? this.abandon(client.out, run) : this.resume(this.engine!, client.out, run)));
+    d.depth = 0;
+    d.current = null;
+    d.running = null;
+    if (this.run === null) {
+      this.suspended = null;
+      this.server.setGate(GATE_BUSY, false);
+      if (client.out.unreported !== 0) {
+        client.out.unreported = 0;
+        command.failed++;
+        d.observers.failed?.(null, client.out.lastError!);
+      }
+      blocking.unblock(client);
+      d.host.afterUnit();
+    } else setImmediate(() => this.goOn());
+    d.inEvent = false;
+    d.endEvent();
+  }
+
+  /** Ends a killed script where it stands: none of its pcalls can hold that. */
+  private abandon(out: Out, run: ScriptRun): boolean {
+    const { vm, thread } = this.engine!;
+    this.server.log.notice("Lua script killed by user with SCRIPT KILL.");
+    pushError(vm, thread, KILLED, false);
+    this.replyError(vm, thread, out, run);
+    this.newThread(this.engine!);
+    return true;
+  }
+
+  /** SCRIPT KILL: the error line, or null when the script will end. */
+  kill(): Buffer | null {
+    if (this.run === null) return NOT_BUSY;
+    if (this.run.wrote) return UNKILLABLE;
+    this.killed = true;
+    return null;
   }
 
   private pushArguments(vm: LuaVm, L: number, call: Call, from: number, to: number): void {
@@ -262,7 +411,8 @@ export class Scripting implements ScriptHost {
     let level = 0;
     let place = vm.where(L, level);
     // Our own Lua functions stand for native ones.
-    while (place !== null && (place.source === SANDBOX_SOURCE || (place.native && level === 0))) place = vm.where(L, ++level);
+    while (place !== null && (place.source === SANDBOX_SOURCE || place.source === TAIL_CALL || (place.native && level === 0)))
+      place = vm.where(L, ++level);
     if (place !== null) text += ` script: ${run.name}, on ${place.source}:${place.line}.`;
     out.errorText(text.replace(/[\r\n]+$/, ""));
     if (counted) out.unreported--;
