@@ -42,6 +42,8 @@ export class MasterLink {
   lastHeardMs: number;
   /** Bytes not looked at yet. */
   private rest: Buffer;
+  /** Ours: holds `rest` at its beginning when that has grown. */
+  private room: Buffer;
   private awaited: string[];
   wasUp: boolean;
   // ---- transfer
@@ -68,6 +70,7 @@ export class MasterLink {
     this.client = null;
     this.lastHeardMs = clock.nowMs;
     this.rest = EMPTY;
+    this.room = EMPTY;
     this.awaited = [];
     this.wasUp = false;
     this.fd = -1;
@@ -181,7 +184,7 @@ export class MasterLink {
     this.heard();
     this.repl.server.stats.replInput += chunk.length;
     if (this.state === "transfer") return this.receive(chunk);
-    this.rest = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
+    this.rest = this.gathered(chunk);
     if (this.state === "up") return this.runStream();
     if (this.state === "loading") {
       // What follows the RDB waits its turn; the master is slowed down by not reading.
@@ -189,6 +192,23 @@ export class MasterLink {
       return;
     }
     this.readLines();
+  }
+
+  /** What waits and the chunk behind it. A long value comes in thousands of chunks: room is doubled, not copied each time. */
+  private gathered(chunk: Buffer): Buffer {
+    const { rest } = this;
+    if (rest.length === 0) return chunk;
+    const bytes = rest.length + chunk.length;
+    if (bytes > this.room.length || !this.inRoom(rest)) {
+      this.room = Buffer.allocUnsafeSlow(bytes * 2);
+      rest.copy(this.room);
+    }
+    chunk.copy(this.room, rest.length);
+    return this.room.subarray(0, bytes);
+  }
+
+  private inRoom(b: Buffer): boolean {
+    return this.room.length > 0 && b.buffer === this.room.buffer && b.byteOffset === this.room.byteOffset;
   }
 
   private heard(): void {
@@ -603,7 +623,10 @@ export class MasterLink {
       // Inside MULTI: these bytes were executed (queued) and only wait to be forwarded.
       this.unforwarded = Buffer.concat([this.unforwarded, buf.subarray(done, pos)]);
     }
-    this.rest = pos < buf.length ? Buffer.from(buf.subarray(pos)) : EMPTY;
+    if (pos > 0 || !this.inRoom(buf)) {
+      this.rest = pos < buf.length ? Buffer.from(buf.subarray(pos)) : EMPTY;
+      this.room = EMPTY;
+    }
     if (request.partial) request.rebase(0);
   }
 

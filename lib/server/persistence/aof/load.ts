@@ -79,8 +79,9 @@ function* replay(server: Server, fd: number, path: string, position: number, siz
   let valid = position;
   let broken = "";
   outer: for (;;) {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-    const n = readSync(fd, chunk, 0, CHUNK_BYTES, position);
+    // A long value is read in pieces as long as what there is of it, so that it is not copied for each megabyte.
+    const chunk = Buffer.allocUnsafe(Math.max(CHUNK_BYTES, buf.length));
+    const n = readSync(fd, chunk, 0, chunk.length, position);
     if (n === 0) break;
     position += n;
     buf = buf.length === 0 ? chunk.subarray(0, n) : Buffer.concat([buf, chunk.subarray(0, n)]);
