@@ -2,6 +2,7 @@
  * The end of a server: SHUTDOWN, SIGTERM and SIGINT. Saves as configured, waits for replicas (the parts do both), closes the sockets, removes
  * the pid file. Cold. Redis server.c prepareForShutdown, db.c shutdownCommand.
  */
+import { GATE_BUSY } from "../clients/command.ts";
 import type { Call } from "../clients/call.ts";
 import { FLAG_CLOSE_AFTER_REPLY } from "../clients/client.ts";
 import { ERR } from "../resp/errors.ts";
@@ -70,6 +71,8 @@ export function shutdown(s: Server, c: Call): void {
     else return c.out.error(ERR.syntax);
   }
   if (abort && (wish.save !== "configured" || wish.now || wish.force)) return c.out.error(ERR.syntax);
+  // A script in progress has no state that could be saved.
+  if (!abort && wish.save !== "no" && s.dispatcher.gates & GATE_BUSY) return c.out.error(ERR.busy);
   if (abort) {
     if (running === null && asked === null) return c.out.errorText("ERR No shutdown in progress.");
     asked = null;
