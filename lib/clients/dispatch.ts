@@ -82,8 +82,8 @@ export interface Observers {
   /** Commands that took at least slowMicros: slow log, latency monitor. Infinity: nobody asks. */
   slowMicros: number;
   slow: ((call: Call, micros: number) => void) | null;
-  /** Client tracking: keys read by a tracking client. */
-  tracking: ((call: Call) => void) | null;
+  /** Client tracking: keys read by a tracking client; null: a command was only queued. */
+  tracking: ((call: Call | null) => void) | null;
   /** Latency histograms (latency-tracking). */
   latency: ((command: Command, micros: number) => void) | null;
   /** An error reply was written: errorstats. `call` is null when it was not a command that wrote it. */
@@ -361,6 +361,7 @@ export class Dispatcher {
       multi.gates |= call.command.gates;
       multi.bytes += call.end - base;
     }
+    this.observers.tracking?.(null);
     client.out.queued();
     return true;
   }

@@ -154,7 +154,12 @@ export class Service {
   /** A key has changed: WATCH, tracking. HOT: two comparisons while nobody wants to know. */
   keyChanged(db: number, buf: Buffer, start: number, end: number): void {
     if (this.watching.count !== 0) this.watching.touch(db, buf, start, end);
-    if (this.tracking.clients !== 0) this.tracking.keyChanged(buf, start, end);
+    if (this.tracking.clients !== 0) this.tracking.keyChanged(buf, start, end, this.dispatcher.current);
+  }
+  /** A key has gone by itself: its time was over, or memory was short. */
+  keyGone(db: number, buf: Buffer, start: number, end: number): void {
+    if (this.watching.count !== 0) this.watching.touch(db, buf, start, end);
+    if (this.tracking.clients !== 0) this.tracking.keyChanged(buf, start, end, null);
   }
 
   /** All keys of database `db` are about to go. */
@@ -174,6 +179,7 @@ export class Service {
   cron(): void {
     this.registry.cron();
     this.pause.tick();
+    if (this.tracking.clients !== 0) this.tracking.limit();
     this.dispatcher.endEvent();
   }
 
@@ -187,6 +193,7 @@ export class Service {
     this.registry.resetStats();
     this.errors.reset();
     this.dispatcher.totalCommands = 0;
+    this.tracking.countReset();
     this.dispatcher.loop.reset();
     for (const command of this.dispatcher.table.all) {
       command.calls = command.usec = command.rejected = command.failed = 0;

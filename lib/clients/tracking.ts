@@ -131,7 +131,9 @@ export class TrackingTable {
   // ------------------------------------------------------------------------------------------------ reads
 
   /** After each command while somebody tracks: the keys that a tracking client has read. */
-  private remember(call: Call): void {
+  private remember(call: Call | null): void {
+    this.limit();
+    if (call === null) return;
     const client = this.dispatcher.current ?? call.client;
     const t = client.tracking;
     const { command } = call;
@@ -147,16 +149,18 @@ export class TrackingTable {
       else ids.add(client.id);
       this.items++;
     }
-    if (this.keys.size > this.settings.trackingTableMaxKeys && this.settings.trackingTableMaxKeys > 0) this.shrink();
+    this.limit();
   }
 
-  /** Over tracking-table-max-keys: some keys are given up, their clients told. */
-  private shrink(): void {
+  /** Over tracking-table-max-keys: some keys are given up, their clients told. After each read, and by cron for CONFIG SET. */
+  limit(): void {
+    const most = this.settings.trackingTableMaxKeys;
+    if (most === 0 || this.keys.size <= most) return;
     for (let n = 100 * ++this.effort; n > 0; n--) {
       const next = this.keys.keys().next();
       if (next.done) return;
-      this.invalidate(next.value);
-      if (this.keys.size <= this.settings.trackingTableMaxKeys) {
+      this.invalidate(next.value, null);
+      if (this.keys.size <= most) {
         this.effort = 0;
         return;
       }
@@ -165,24 +169,24 @@ export class TrackingTable {
 
   // ------------------------------------------------------------------------------------------------ changes
 
-  /** The key buf[start, end) has changed. HOT: free while nobody tracks. */
-  keyChanged(buf: Buffer, start: number, end: number): void {
+  /** The key buf[start, end) has changed; `by` is who did it, null: its time was over, or memory was short. HOT: free while nobody tracks. */
+  keyChanged(buf: Buffer, start: number, end: number, by: Client | null): void {
     if (this.clients === 0) return;
-    this.keyChangedText(buf.toString("latin1", start, end));
+    this.keyChangedText(buf.toString("latin1", start, end), by);
   }
 
-  keyChangedText(key: string): void {
+  keyChangedText(key: string, by: Client | null): void {
     if (this.clients === 0) return;
     for (const [prefix, state] of this.prefixes)
       if (key.startsWith(prefix)) {
-        state.keys.set(key, this.dispatcher.current);
+        state.keys.set(key, by);
         this.broadcastPending = true;
         this.dispatcher.beforeEnd = () => this.broadcast();
       }
-    this.invalidate(key);
+    this.invalidate(key, by);
   }
 
-  private invalidate(key: string): void {
+  private invalidate(key: string, by: Client | null): void {
     const ids = this.keys.get(key);
     if (ids === undefined) return;
     this.keys.delete(key);
@@ -192,18 +196,23 @@ export class TrackingTable {
       const client = this.dispatcher.clients.get(id);
       const t = client?.tracking;
       if (client === undefined || t === null || t === undefined || t.broadcast) continue;
-      if (t.noLoop && client === this.dispatcher.current) continue;
+      if (t.noLoop && client === by) continue;
       this.tell(client, value);
     }
   }
 
   /** Everything is gone (FLUSHALL, FLUSHDB, a full sync): every tracking client is told so, once a command. */
   flushed(): void {
-    if (this.clients === 0 || this.flushedAt === this.dispatcher.totalCommands) return;
-    this.flushedAt = this.dispatcher.totalCommands;
     this.keys.clear();
     this.items = 0;
+    if (this.clients === 0 || this.flushedAt === this.dispatcher.totalCommands) return;
+    this.flushedAt = this.dispatcher.totalCommands;
     for (const client of this.dispatcher.clients.values()) if (client.tracking !== null) this.tell(client, null);
+  }
+
+  /** The count of commands begins anew (CONFIG RESETSTAT). */
+  countReset(): void {
+    this.flushedAt = -1;
   }
 
   /** Keys of BCAST clients, gathered since the last event. */

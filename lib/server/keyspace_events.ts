@@ -38,7 +38,7 @@ export function connectStore(server: Server): void {
   const gone = (db: number, b: Buffer, start: number, end: number, cls: number, event: string, lazy: boolean): void => {
     propagation.also(db, [lazy ? "UNLINK" : "DEL", b.subarray(start, end)]);
     notify(cls, event, db, b, start, end);
-    service.keyChanged(db, b, start, end);
+    service.keyGone(db, b, start, end);
   };
   setStoreEvents({
     modified(db, b, start, end) {
