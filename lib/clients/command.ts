@@ -22,6 +22,8 @@ export const GATE_MEMORY = 32;
 export const GATE_BUSY = 64;
 export const GATE_PAUSED_WRITES = 128;
 export const GATE_PAUSED_ALL = 256;
+/** A data set is being loaded beside the one that is served. */
+export const GATE_ASYNC_LOADING = 512;
 
 export type Run = (call: Call) => void;
 

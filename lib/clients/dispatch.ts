@@ -38,6 +38,7 @@ import {
 import {
   Command,
   CommandTable,
+  GATE_ASYNC_LOADING,
   GATE_BUSY,
   GATE_LOADING,
   GATE_MEMORY,
@@ -148,6 +149,7 @@ export class Dispatcher {
     const f = facts.flags;
     let gates = GATE_PAUSED_ALL;
     if (!(f & FLAG.loading)) gates |= GATE_LOADING;
+    if (f & FLAG.no_async_loading) gates |= GATE_ASYNC_LOADING;
     if (!(f & FLAG.stale)) gates |= GATE_STALE;
     if (f & FLAG.write) gates |= GATE_READONLY | GATE_MISCONF | GATE_NOREPLICAS | GATE_PAUSED_WRITES;
     if (facts.name === "ping") gates |= GATE_MISCONF;
@@ -307,7 +309,11 @@ export class Dispatcher {
     const command = call.command;
     const f = command.flags;
     if (client.flags & (FLAG_MASTER | FLAG_TRUSTED)) {
-      // The master's stream and the AOF are obeyed; MULTI still queues.
+      // The master's stream and the AOF are obeyed; MULTI still queues. A pause holds the stream as it holds clients.
+      if (this.gates & PAUSES && client.flags & FLAG_MASTER && this.depth === 0 && this.paused(call)) {
+        this.host.postpone(client, null);
+        return false;
+      }
       return client.multi === null || !this.queue(call);
     }
     if (client.gates & CLIENT_UNAUTHENTICATED && !(f & FLAG.no_auth)) return this.refused(call, ERR.noAuth);
@@ -338,6 +344,13 @@ export class Dispatcher {
       this.host.touching(false);
     }
     return true;
+  }
+
+  /** A pause stands against the command, or against what EXEC would run. */
+  private paused(call: Call): boolean {
+    const { command, client } = call;
+    const queued = client.multi !== null && command.name === "exec" ? client.multi.gates : 0;
+    return ((command.gates | queued) & this.gates & PAUSES) !== 0;
   }
 
   private refused(call: Call, line: Buffer): boolean {

@@ -46,6 +46,8 @@ export interface Mode {
   divert(client: Client, chunk: Buffer): boolean;
   /** A client waits for a reason that is the mode's (WAIT, SHUTDOWN) and its time is over: reply to it. */
   timedOut(client: Client): void;
+  /** A pause that held a client without a connection of its own (the link to the master) is over. */
+  resumed(client: Client): void;
 }
 
 /** A mode without data, replicas or rules. */
@@ -72,5 +74,6 @@ export function plainMode(): Mode {
     replicaFloorBytes: () => 0,
     divert: () => false,
     timedOut() {},
+    resumed() {},
   };
 }

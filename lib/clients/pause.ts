@@ -37,6 +37,8 @@ export class Pause {
   private readonly reasons: { untilMs: number; actions: number }[];
   /** What is paused now: PAUSE_ bits. */
   actions: number;
+  /** Called when what is paused has changed. */
+  onChange: (() => void) | null;
   private line: Postponed[];
   private timer: ReturnType<typeof setTimeout> | null;
 
@@ -46,6 +48,7 @@ export class Pause {
     this.resume = resume;
     this.reasons = [0, 1, 2].map(() => ({ untilMs: 0, actions: 0 }));
     this.actions = 0;
+    this.onChange = null;
     this.line = [];
     this.timer = null;
   }
@@ -103,6 +106,7 @@ export class Pause {
     if (actions & PAUSE_CLIENT_ALL) d.gates |= GATE_PAUSED_ALL;
     if (actions & PAUSE_CLIENT_WRITE) d.gates |= GATE_PAUSED_WRITES;
     this.arm(next);
+    if (actions !== before) this.onChange?.();
     if (strictness(actions) < strictness(before)) this.release();
   }
 

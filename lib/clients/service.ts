@@ -93,7 +93,10 @@ export class Service {
         if (saved !== null) this.slowlog.addSaved(client, saved, micros);
       },
     });
-    this.pause = new Pause(dispatcher, (client) => ingest.resumeLater(client));
+    this.pause = new Pause(dispatcher, (client) => {
+      if (client.conn === null) mode.resumed(client);
+      else ingest.resumeLater(client);
+    });
     this.monitor = new Monitor(dispatcher);
     this.tracking = new TrackingTable(dispatcher, settings);
     this.errors = new ErrorStats(dispatcher);

@@ -17,6 +17,7 @@ import { percentileName, percentileNs } from "../clients/latency.ts";
 import { cpuUsage, secondsText } from "../os/cpu.ts";
 import { osLine } from "../os/machine.ts";
 import type { Server } from "./server.ts";
+import { shutdownInMs } from "./shutdown.ts";
 
 type Line = [string, string | number];
 
@@ -85,6 +86,7 @@ function serverLines(s: Server): Line[] {
     ["executable", process.execPath],
     ["config_file", s.config.file ?? ""],
     ["io_threads_active", 0],
+    ...shutdownLine(),
     ...s.listeners.map((l, i): Line => [
       `listener${i}`,
       `name=${l.name},${l.binds.map((b) => `bind=${b}`).join(",")}${l.port > 0 ? `,port=${l.port}` : ""}`,
@@ -92,6 +94,12 @@ function serverLines(s: Server): Line[] {
     ["server_name", "redisha"],
     ["redisha_version", s.version],
   ];
+}
+
+/** While a shutdown waits for replicas: how long it still may. */
+function shutdownLine(): Line[] {
+  const ms = shutdownInMs();
+  return ms === null ? [] : [["shutdown_in_milliseconds", ms]];
 }
 
 function memoryLines(s: Server): Line[] {

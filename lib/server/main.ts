@@ -96,7 +96,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
     },
     () => s.loading,
   );
-  log.target.role = s.role() === "master" ? "M" : "S";
+  replication.prepare();
   log.notice("Server initialized");
   s.startupMemory = s.usedMemory();
   process.ready();

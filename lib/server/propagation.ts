@@ -37,6 +37,8 @@ export class Propagation {
   dirty: number;
   /** Who is to have what commands inside a unit change: a script narrows it (redis.set_repl). */
   only: number;
+  /** Called when commands that had gathered were sent. */
+  onFlushed: (() => void) | null;
   private ops: Op[];
   /** EXEC and scripts are one unit each, however deep. */
   private units: number;
@@ -46,8 +48,14 @@ export class Propagation {
     this.aof = null;
     this.dirty = 0;
     this.only = TO_ALL;
+    this.onFlushed = null;
     this.ops = [];
     this.units = 0;
+  }
+
+  /** Commands wait for the end of their unit. */
+  get gathers(): boolean {
+    return this.ops.length > 0;
   }
 
   get active(): boolean {
@@ -99,14 +107,12 @@ export class Propagation {
     const ops = this.ops;
     if (ops.length === 0 || this.units > 0) return;
     this.ops = [];
-    if (ops.length === 1 || !atomic) {
-      for (const op of ops) this.feed(op.db, op.bytes, 0, op.bytes.length, op.to);
-      return;
-    }
+    const wrap = atomic && ops.length > 1;
     // The SELECT that the first command may need belongs inside.
-    this.feed(-1, MULTI, 0, MULTI.length, TO_ALL);
+    if (wrap) this.feed(-1, MULTI, 0, MULTI.length, TO_ALL);
     for (const op of ops) this.feed(op.db, op.bytes, 0, op.bytes.length, op.to);
-    this.feed(-1, EXEC, 0, EXEC.length, TO_ALL);
+    if (wrap) this.feed(-1, EXEC, 0, EXEC.length, TO_ALL);
+    this.onFlushed?.();
   }
 
   private feed(db: number, buf: Buffer, start: number, end: number, to: number): void {

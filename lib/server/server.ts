@@ -11,7 +11,16 @@
  */
 import type { Call } from "../clients/call.ts";
 import type { Client } from "../clients/client.ts";
-import { GATE_BUSY, GATE_LOADING, GATE_MEMORY, GATE_MISCONF, GATE_NOREPLICAS, GATE_READONLY, GATE_STALE } from "../clients/command.ts";
+import {
+  GATE_ASYNC_LOADING,
+  GATE_BUSY,
+  GATE_LOADING,
+  GATE_MEMORY,
+  GATE_MISCONF,
+  GATE_NOREPLICAS,
+  GATE_READONLY,
+  GATE_STALE,
+} from "../clients/command.ts";
 import type { Dispatcher } from "../clients/dispatch.ts";
 import type { Mode } from "../clients/mode.ts";
 import { Service } from "../clients/service.ts";
@@ -65,7 +74,15 @@ export interface Parts {
   divert(client: Client, chunk: Buffer): boolean;
   timedOut(client: Client): void;
   denied(call: Call): Buffer | null;
-  /** SHUTDOWN's part: replicas to wait for, data to save. Null: go on; else why not. */
+  /** The pause that held the link to the master is over. */
+  resumed(client: Client): void;
+  /** SHUTDOWN: some replica lacks something that it may still get. */
+  replicasBehind(): boolean;
+  /** SHUTDOWN waits for replicas (true), or does not go on: writes are held meanwhile. */
+  holdForReplicas(on: boolean): void;
+  /** SHUTDOWN is about to end the process: the last words to and about replicas. */
+  leaveReplicas(): void;
+  /** SHUTDOWN's part: data to save. Null: go on; else why not. */
   beforeShutdown(wish: ShutdownWish): Promise<string | null>;
   /** FLUSHALL has emptied all databases. True when that is on disk already. */
   flushedAll(): boolean;
@@ -102,7 +119,10 @@ export class Server implements Mode {
   readonly infoParts: Map<string, (() => [string, string | number][])[]>;
   /** On a writable replica: the keys whose expiry is ours to keep. */
   replicaExpires: ReplicaExpires | null;
+  /** A data set is being loaded: nothing is saved, nothing expires. */
   loading: boolean;
+  /** It is loaded beside the old one, which clients go on reading (repl-diskless-load swapdb). */
+  asyncLoading: boolean;
   loadProgress: LoadProgress | null;
   /** What the last load found; null: nothing was loaded yet. */
   lastLoaded: LoadedInfo | null;
@@ -125,6 +145,7 @@ export class Server implements Mode {
     this.infoParts = new Map();
     this.replicaExpires = null;
     this.loading = false;
+    this.asyncLoading = false;
     this.loadProgress = null;
     this.lastLoaded = null;
     this.ports = { tcp: 0, tls: 0 };
@@ -143,6 +164,10 @@ export class Server implements Mode {
       divert: () => false,
       timedOut() {},
       denied: () => null,
+      resumed() {},
+      replicasBehind: () => false,
+      holdForReplicas() {},
+      leaveReplicas() {},
       beforeShutdown: async () => null,
       flushedAll: () => false,
       dataGoes() {},
@@ -181,12 +206,14 @@ export class Server implements Mode {
     else this.dispatcher.gates &= ~gate;
   }
 
-  /** A load begins or is over. `progress`: what INFO tells of it. */
-  setLoading(loading: boolean, progress: LoadProgress | null = null): void {
+  /** A load begins or is over. `progress`: what INFO tells of it. `aside`: the old data set is served meanwhile. */
+  setLoading(loading: boolean, progress: LoadProgress | null = null, aside = false): void {
     this.loading = loading;
+    this.asyncLoading = loading && aside;
     if (this.loadProgress !== null) this.lastLoaded = this.loadProgress.loader.info;
     this.loadProgress = progress;
-    this.setGate(GATE_LOADING, loading);
+    this.setGate(GATE_LOADING, loading && !aside);
+    this.setGate(GATE_ASYNC_LOADING, this.asyncLoading);
   }
 
   // ------------------------------------------------------------------------------------------------ Mode: dispatch
@@ -204,7 +231,7 @@ export class Server implements Mode {
     if (bits & GATE_NOREPLICAS) return ERR.noReplicas;
     if (bits & GATE_READONLY) return ERR.readonly;
     if (bits & GATE_STALE) return ERR.masterDown;
-    if (bits & GATE_LOADING) return ERR.loading;
+    if (bits & (GATE_LOADING | GATE_ASYNC_LOADING)) return ERR.loading;
     if (bits & GATE_BUSY) return ERR.busy;
     return null;
   }
@@ -277,5 +304,8 @@ export class Server implements Mode {
   }
   timedOut(client: Client): void {
     this.parts.timedOut(client);
+  }
+  resumed(client: Client): void {
+    this.parts.resumed(client);
   }
 }

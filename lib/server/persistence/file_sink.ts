@@ -67,7 +67,7 @@ export class FileSink implements Sink {
     this.helper = null;
     try {
       const folder = dirname(this.temporary);
-      this.helper = new SaveHelper(folder, this.target, (reason, signal) => this.helperEnded(reason, signal));
+      this.helper = new SaveHelper({ folder, target: this.target }, (reason, signal) => this.helperEnded(reason, signal));
       const own = join(folder, named(this.helper.pid));
       renameSync(this.temporary, own);
       this.temporary = own;

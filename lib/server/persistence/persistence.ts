@@ -23,6 +23,7 @@ import { removeQuietly } from "./move_into_place.ts";
 import { Loading, type LoadEnd, type LoadProgress } from "./loading.ts";
 import type { LoadOptions, LoadedInfo } from "./rdb_load.ts";
 import { RdbSource } from "./rdb_source.ts";
+import { RdbWriter, type ChunkSink } from "./rdb_writer.ts";
 import { Snapshot, type SnapshotOptions } from "./snapshot.ts";
 import { SnapshotJob, type Sink } from "./snapshot_job.ts";
 
@@ -53,6 +54,8 @@ export interface LoadWish {
   done(end: LoadEnd): void;
   /** Differences from how a file is loaded. */
   options?: Partial<LoadOptions>;
+  /** It goes beside the old data, which is served meanwhile. */
+  async?: boolean;
 }
 
 const seconds = (): number => Math.floor(clock.nowMs / 1000);
@@ -338,12 +341,17 @@ export class Persistence {
 
   /** FLUSHALL has emptied the databases: what is being saved is of no use, and the file is to be empty too. True when it was written. */
   private flushedAll(): boolean {
-    if (this.savingFile) this.breakOff();
-    if (this.server.config.special("save").length === 0) return false;
-    if (!this.busy) return this.saveNow() === null;
-    // Replicas are being fed: they need their snapshot more than the file its end.
-    this.scheduled = true;
-    return false;
+    this.breakOff();
+    return this.server.config.special("save").length > 0 && this.saveNow() === null;
+  }
+
+  /** An RDB that holds facts about itself and no data (REPLCONF rdb-filter-only). */
+  writeEmpty(sink: ChunkSink): void {
+    const { version, compress, checksum, aux } = this.snapshotOptions();
+    const writer = new RdbWriter(sink, compress, checksum);
+    writer.header(version);
+    for (const [name, value] of aux) writer.aux(name, value);
+    writer.footer();
   }
 
   private beforeShutdown(wish: ShutdownWish): string | null {
@@ -390,7 +398,7 @@ export class Persistence {
       server.setLoading(false);
       wish.done(end);
     });
-    server.setLoading(true, this.loading);
+    server.setLoading(true, this.loading, wish.async ?? false);
     return this.loading;
   }
 
@@ -445,8 +453,8 @@ export class Persistence {
     const total = snapshot?.total ?? 0;
     const early = snapshot?.savedEarlyBytes ?? 0;
     return [
-      ["loading", server.loading ? 1 : 0],
-      ["async_loading", 0],
+      ["loading", server.loading && !server.asyncLoading ? 1 : 0],
+      ["async_loading", server.asyncLoading ? 1 : 0],
       // There is no fork: what was written ahead of its turn is what it would have cost.
       ["current_cow_peak", early],
       ["current_cow_size", early],

@@ -7,7 +7,7 @@
  */
 import { Crc64 } from "../../bytes/crc64.ts";
 import { lzfCompress } from "../../bytes/lzf.ts";
-import { ENC_INT16, ENC_INT32, ENC_INT8, ENC_LZF, LEN_32BIT, LEN_64BIT, OP_EOF } from "./rdb_format.ts";
+import { ENC_INT16, ENC_INT32, ENC_INT8, ENC_LZF, LEN_32BIT, LEN_64BIT, OP_AUX, OP_EOF } from "./rdb_format.ts";
 
 const CHUNK_BYTES = 64 * 1024;
 const POOL_MAX = 32;
@@ -202,6 +202,13 @@ export class RdbWriter {
   header(version: number): void {
     const b = Buffer.from(`REDIS${String(version).padStart(4, "0")}`, "latin1");
     this.raw(b, 0, b.length);
+  }
+
+  /** A fact about the file. */
+  aux(name: string, value: string): void {
+    this.byte(OP_AUX);
+    this.text(name);
+    this.text(value);
   }
 
   /** End of file: the opcode and the checksum over all before. Hands everything to the sink. */

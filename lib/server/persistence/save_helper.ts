@@ -22,14 +22,14 @@ export class SaveHelper {
   private ended: HelperEnd | null;
 
   /**
-   * Starts it for a temporary file of that folder, which the caller names `named(pid)` at once, as Redis' child names its file. Throws when no
-   * process can be had.
+   * Starts it for a temporary file of that folder, which the caller names `named(pid)` at once, as Redis' child names its file; null for a save
+   * that goes to replicas' sockets, where it only stands for the save. Throws when no process can be had.
    */
-  constructor(folder: string, target: string, ended: HelperEnd) {
+  constructor(file: { folder: string; target: string } | null, ended: HelperEnd) {
     this.ended = ended;
-    this.child = Bun.spawn([...ownCommand(), "--save-helper", folder, target], {
+    this.child = Bun.spawn([...ownCommand(), "--save-helper", ...(file === null ? [] : [file.folder, file.target])], {
       // What ps shows, and main.ts' mode word works under this name.
-      argv0: "redis-rdb-bgsave",
+      argv0: file === null ? "redis-rdb-to-slaves" : "redis-rdb-bgsave",
       env: cleanEnvironment(),
       stdin: "pipe",
       stdout: "pipe",
@@ -72,12 +72,16 @@ export function named(pid: number): string {
   return `temp-${pid}.rdb`;
 }
 
-/** The helper's own life: `--save-helper FOLDER TARGET`. */
+/** The helper's own life: `--save-helper [FOLDER TARGET]`. */
 export function runSaveHelper(args: readonly string[]): never {
   const [folder, target] = args;
-  const temporary = join(folder, named(process.pid));
   // Ctrl-C at the terminal is the server's to answer.
   process.on("SIGINT", () => undefined);
+  if (folder === undefined) {
+    waitForCommit();
+    process.exit(0);
+  }
+  const temporary = join(folder, named(process.pid));
   const reasons: string[] = [];
   let done = false;
   try {

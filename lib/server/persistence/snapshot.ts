@@ -14,7 +14,7 @@ import { KEY_HEADER, expireOf, keyLength, keyStart, valueLength } from "../../st
 import type { Keyspace } from "../../store/keyspace.ts";
 import { beginSnapshot, endSnapshot, isDue, markDone, walkDatabase, walkStep } from "../../store/snapshot.ts";
 import { readClock } from "../../time/clock.ts";
-import { OP_AUX, OP_EXPIRE_MS, OP_FREQ, OP_IDLE, OP_RESIZEDB, OP_SELECTDB } from "./rdb_format.ts";
+import { OP_EXPIRE_MS, OP_FREQ, OP_IDLE, OP_RESIZEDB, OP_SELECTDB } from "./rdb_format.ts";
 import { saveBig, saveValue, valueType } from "./rdb_save_value.ts";
 import { RdbWriter, giveChunk, type ChunkSink } from "./rdb_writer.ts";
 
@@ -91,11 +91,7 @@ export class Snapshot {
       (db, ref) => this.changing(db, ref),
     );
     this.writer.header(options.version);
-    for (const [name, value] of options.aux) {
-      this.writer.byte(OP_AUX);
-      this.writer.text(name);
-      this.writer.text(value);
-    }
+    for (const [name, value] of options.aux) this.writer.aux(name, value);
   }
 
   /**

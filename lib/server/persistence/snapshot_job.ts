@@ -42,6 +42,10 @@ export class SnapshotJob {
   private seenWork: number;
   /** No key is written before this (monotonic ms). */
   private notBefore: number;
+  /** Keys that had their delay. */
+  private delayedKeys: number;
+  /** Everything is written, but delays are still due. */
+  private complete: boolean;
   private state: "walking" | "ending" | "over";
 
   /** Makes the cut; writing begins with the next turn of the event loop. */
@@ -52,6 +56,8 @@ export class SnapshotJob {
     this.timer = null;
     this.seenWork = options.workDone();
     this.notBefore = 0;
+    this.delayedKeys = 0;
+    this.complete = false;
     this.state = "walking";
     this.snapshot = new Snapshot(options, sink);
     this.schedule(0);
@@ -76,14 +82,19 @@ export class SnapshotJob {
     this.timer = null;
     if (this.state !== "walking" || this.sink.full()) return;
     const from = readClock();
-    if (from < this.notBefore) return this.schedule(this.notBefore - from);
     const delay = this.options.delayUs();
-    if (this.snapshot.step(SLICE_MS, delay === 0 ? Infinity : 1)) return this.end();
+    if (delay !== 0 && from < this.notBefore) return this.schedule(Math.min(this.notBefore - from, DELAY_LOOK_MS));
+    if (this.complete) return this.end();
+    this.complete = this.snapshot.step(SLICE_MS, delay === 0 ? Infinity : 1);
     const took = readClock() - from;
     if (delay !== 0) {
-      this.notBefore = Math.max(this.notBefore, from - DELAY_DEBT_MS) + (delay > 0 ? delay / 1000 : 0.001 / -delay);
+      // Keys that were written ahead of their turn take their time, too.
+      const keys = this.snapshot.processed - this.delayedKeys;
+      this.notBefore = Math.max(this.notBefore, from - DELAY_DEBT_MS) + keys * (delay > 0 ? delay / 1000 : 0.001 / -delay);
+      this.delayedKeys = this.snapshot.processed;
       return this.schedule(this.notBefore - clock.monoMs);
     }
+    if (this.complete) return this.end();
     const work = this.options.workDone();
     const busy = work !== this.seenWork;
     this.seenWork = work;
@@ -115,3 +126,5 @@ export class SnapshotJob {
 
 /** Delays that timers overslept are made up for, up to this. */
 const DELAY_DEBT_MS = 20;
+/** Long delays are looked at again after this: the directive may have changed. */
+const DELAY_LOOK_MS = 100;

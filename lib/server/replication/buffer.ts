@@ -138,6 +138,12 @@ export class ReplicationBuffer {
     this.end = offset;
   }
 
+  /** What was fed so far turns out to follow on another history: all offsets grow by this. No reader may be there. */
+  rebase(by: number): void {
+    for (let b = this.head; b !== null; b = b.next) b.start += by;
+    this.end += by;
+  }
+
   /** A reader whose next byte is offset + 1, or null when that byte is not there any more (or not yet). */
   read(offset: number): Reader | null {
     if (offset > this.end || offset < this.start) return null;

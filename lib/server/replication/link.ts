@@ -1,33 +1,27 @@
 /**
- * The replica's side: the link to the master, from connect to the stream. Warm: the stream is executed here.
+ * The replica's connection to its master: connect, handshake, PSYNC; then a full sync (transfer.ts) or the stream (stream.ts). Cold.
+ * Redis replication.c syncWithMaster, slaveTryPartialResynchronization.
  *
- *   connecting -> ping -> auth, replconf ... -> psync -> +CONTINUE ------------------------------> stream
- *                                                   \-> +FULLRESYNC -> transfer -> loading ----/
+ *   connecting -> ping -> handshake (AUTH, REPLCONF ...) -> psync -> +CONTINUE -----------------------> up (stream)
+ *                                                               \-> +FULLRESYNC, or SYNC -> transfer --/
  *
- * A received RDB goes to a temporary file and is loaded from there in slices; the old data set is dropped when the new one is whole on disk.
- * The stream's commands run as the master's client does (no gate holds them); the bytes executed go on to our own replicas as they came.
- * Redis replication.c: syncWithMaster, readSyncBulkPayload; networking.c commandProcessed.
+ * A link lives once: when it ends, Replication makes another one, at once where it had worked, else with the next beat of a second.
  */
-import { closeSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
-import { CLIENT_UNAUTHENTICATED, Client, FLAG_MASTER } from "../../clients/client.ts";
+import { CLIENT_UNAUTHENTICATED, Client, FLAG_CLOSE_ASAP, FLAG_MASTER, FLAG_POSTPONED } from "../../clients/client.ts";
 import type { Conn, ConnHandler } from "../../net/conn.ts";
 import { dial } from "../../net/dial.ts";
-import { BROKEN, READY } from "../../resp/request.ts";
-import { EXPIRE_IGNORE, setExpirePolicy } from "../../store/keyspace.ts";
-import { flushAll } from "../../store/store.ts";
+import { strerror } from "../../bytes/errno.ts";
 import { clock, readClock } from "../../time/clock.ts";
-import { DONE, FAILED, NEED_BYTES, RdbLoader } from "../persistence/rdb_load.ts";
-import { RdbSource } from "../persistence/rdb_source.ts";
+import type { LoadedInfo } from "../persistence/rdb_load.ts";
 import type { Replication } from "./replication.ts";
+import { Stream } from "./stream.ts";
+import { Transfer } from "./transfer.ts";
 
-type State = "connecting" | "ping" | "handshake" | "psync" | "transfer" | "loading" | "up" | "over";
+type State = "connecting" | "ping" | "handshake" | "psync" | "transfer" | "up" | "over";
 
-/** A slice of the stream's commands, and of loading, in ms. */
-const STREAM_SLICE_MS = 2;
-const LOAD_SLICE_MS = 5;
-const FILE_CHUNK_BYTES = 1024 * 1024;
-const EOF_MARK_BYTES = 40;
+const NEWLINE = Buffer.from("\n");
 const EMPTY: Buffer = Buffer.alloc(0);
+const REPLID_BYTES = 40;
 
 export class MasterLink {
   private readonly repl: Replication;
@@ -36,55 +30,32 @@ export class MasterLink {
   private state: State;
   private readonly conn: Conn<MasterLink>;
   private readonly cancelDial: () => void;
-  /** The client that executes the stream; made when the link comes up. */
-  client: Client | null;
   /** When the master was last heard, wall ms. */
   lastHeardMs: number;
-  /** Bytes not looked at yet. */
+  /** Bytes of lines that are not whole. */
   private rest: Buffer;
-  /** Ours: holds `rest` at its beginning when that has grown. */
-  private room: Buffer;
+  /** What the handshake waits for, in order. */
   private awaited: string[];
-  wasUp: boolean;
-  // ---- transfer
-  private fd: number;
-  private file: string;
-  /** -1: until the mark. */
-  private totalBytes: number;
-  private readBytes: number;
-  private mark: Buffer;
-  private lastBytes: Buffer;
+  private transfer: Transfer | null;
+  private stream: Stream | null;
   private newId: string;
   private newOffset: number;
-  private lastIoMs: number;
-  private scheduled: boolean;
-  /** Bytes of a transaction that is not whole yet: executed (queued), not forwarded. */
-  private unforwarded: Buffer;
-  private fullAsked: boolean;
+  /** The master knows no PSYNC: no offsets, no acknowledgements. */
+  old: boolean;
 
   constructor(repl: Replication, host: string, port: number) {
     this.repl = repl;
     this.host = host;
     this.port = port;
     this.state = "connecting";
-    this.client = null;
     this.lastHeardMs = clock.nowMs;
     this.rest = EMPTY;
-    this.room = EMPTY;
     this.awaited = [];
-    this.wasUp = false;
-    this.fd = -1;
-    this.file = "";
-    this.totalBytes = 0;
-    this.readBytes = 0;
-    this.mark = EMPTY;
-    this.lastBytes = EMPTY;
+    this.transfer = null;
+    this.stream = null;
     this.newId = "";
     this.newOffset = 0;
-    this.lastIoMs = clock.nowMs;
-    this.scheduled = false;
-    this.unforwarded = EMPTY;
-    this.fullAsked = false;
+    this.old = false;
     const { config, log } = repl.server;
     const source = config.text("bind-source-addr");
     const { conn, cancel } = dial<MasterLink>({
@@ -95,8 +66,8 @@ export class MasterLink {
       data: this,
       handler,
       failed: (_conn, error) => {
-        log.warning(`Error condition on socket for SYNC: ${error.message}`);
-        this.end();
+        log.warning(`Error condition on socket for SYNC: ${strerror(error)}`);
+        this.end(false);
       },
     });
     this.conn = conn;
@@ -107,61 +78,63 @@ export class MasterLink {
   get isUp(): boolean {
     return this.state === "up";
   }
+  /** Between +FULLRESYNC and the end of the load. */
   get inTransfer(): boolean {
-    return this.state === "transfer" || this.state === "loading";
+    return this.state === "transfer";
+  }
+  /** The client that executes the stream. */
+  get client(): Client | null {
+    return this.stream?.client ?? null;
+  }
+  /** Bytes that have come beyond our offset. */
+  get ahead(): number {
+    return this.stream?.ahead ?? 0;
   }
   /** ROLE's word for the state. */
   get roleState(): string {
     if (this.state === "up") return "connected";
-    if (this.inTransfer) return "sync";
+    if (this.state === "transfer") return "sync";
     return this.state === "connecting" ? "connecting" : this.state === "over" ? "connect" : "handshake";
   }
   /** INFO's figures of a running transfer. */
   get progress(): { total: number; read: number; lastIoSeconds: number } {
-    return { total: Math.max(0, this.totalBytes), read: this.readBytes, lastIoSeconds: Math.floor((clock.nowMs - this.lastIoMs) / 1000) };
+    const t = this.transfer;
+    return { total: t?.totalBytes ?? -1, read: t?.readBytes ?? 0, lastIoSeconds: Math.floor((clock.nowMs - this.lastHeardMs) / 1000) };
   }
 
-  /** Ends the link at our own wish. */
+  // ------------------------------------------------------------------------------------------------ the end
+
+  /** Ends the link at our own wish. What has come whole is executed. */
   close(): void {
     this.cancelDial();
-    this.end();
-  }
-  /** Ends it because something is wrong; cron connects again. */
-  lost(why: string): void {
-    if (this.state === "over") return;
-    if (this.state === "up") this.repl.server.log.notice(`Connection with master lost.${why === "" ? "" : ` (${why})`}`);
-    this.end();
+    if (this.state === "up") this.sayLost();
+    this.end(null);
   }
 
-  private end(): void {
+  /** Ends it because something is wrong. */
+  lost(): void {
+    if (this.state === "over") return;
+    if (this.state === "up") this.sayLost();
+    this.end(this.state === "up" || this.state === "transfer");
+  }
+
+  private sayLost(): void {
+    this.repl.server.log.notice("Connection with master lost.");
+  }
+
+  /** `again`: connect again at once, with the next beat, or not at all (null). */
+  private end(again: boolean | null): void {
     if (this.state === "over") return;
     const was = this.state;
+    if (was === "up") this.stream!.finish();
     this.state = "over";
-    if (this.client !== null) this.repl.server.dispatcher.clients.delete(this.client.id);
-    this.dropFile();
-    if (was === "loading") {
-      // Half a data set is none.
-      flushAll(true);
-      this.repl.server.setLoading(false);
-      this.repl.mayContinue = false;
-    } else if (was === "up") {
-      this.repl.mayContinue = true;
-      this.repl.server.log.notice("Caching the disconnected master state.");
-    }
+    this.stream?.end();
+    const client = this.client;
+    if (client !== null) this.repl.server.service.registry.free(client);
+    this.transfer?.abort();
+    if (was === "up" && this.repl.mayContinue) this.repl.server.log.notice("Caching the disconnected master state.");
     if (this.conn.isOpen) this.conn.terminate();
-    this.repl.linkEnded(this);
-  }
-
-  private dropFile(): void {
-    if (this.fd >= 0) closeSync(this.fd);
-    this.fd = -1;
-    if (this.file === "") return;
-    try {
-      unlinkSync(this.file);
-    } catch {
-      // gone
-    }
-    this.file = "";
+    this.repl.linkEnded(this, was === "up", again);
   }
 
   // ------------------------------------------------------------------------------------------------ events
@@ -175,46 +148,33 @@ export class MasterLink {
 
   closed(error: Error | null): void {
     if (this.state === "over") return;
-    if (this.state === "transfer")
-      this.repl.server.log.warning(`I/O error trying to sync with MASTER: ${error?.message ?? "connection lost"}`);
-    this.lost(error?.message ?? "");
+    const { log } = this.repl.server;
+    if (this.state === "transfer") {
+      // It is loaded all the same when all of it has come, and its owner finds the link gone then.
+      if (this.transfer?.cut(error === null ? "connection lost" : strerror(error)) !== false) return;
+      if ((this.state as State) === "over") return;
+    } else if (this.state !== "up") {
+      log.warning(`Failed to read response from the server: ${error === null ? "Connection closed" : strerror(error)}`);
+      log.warning("Master did not respond to command during SYNC handshake");
+    }
+    this.lost();
   }
 
   data(chunk: Buffer): void {
     this.heard();
     this.repl.server.stats.replInput += chunk.length;
-    if (this.state === "transfer") return this.receive(chunk);
-    this.rest = this.gathered(chunk);
-    if (this.state === "up") return this.runStream();
-    if (this.state === "loading") {
-      // What follows the RDB waits its turn; the master is slowed down by not reading.
-      this.conn.pause();
-      return;
+    if (this.stream !== null) {
+      this.stream.client.lastActiveMs = clock.nowMs;
+      return this.stream.push(chunk);
     }
+    if (this.transfer?.begun) return this.transfer.receive(chunk);
+    this.rest = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
     this.readLines();
-  }
-
-  /** What waits and the chunk behind it. A long value comes in thousands of chunks: room is doubled, not copied each time. */
-  private gathered(chunk: Buffer): Buffer {
-    const { rest } = this;
-    if (rest.length === 0) return chunk;
-    const bytes = rest.length + chunk.length;
-    if (bytes > this.room.length || !this.inRoom(rest)) {
-      this.room = Buffer.allocUnsafeSlow(bytes * 2);
-      rest.copy(this.room);
-    }
-    chunk.copy(this.room, rest.length);
-    return this.room.subarray(0, bytes);
-  }
-
-  private inRoom(b: Buffer): boolean {
-    return this.room.length > 0 && b.buffer === this.room.buffer && b.byteOffset === this.room.byteOffset;
   }
 
   private heard(): void {
     readClock();
     this.lastHeardMs = clock.nowMs;
-    this.lastIoMs = clock.nowMs;
   }
   private say(...args: (string | number)[]): void {
     this.conn.out.command(...args);
@@ -224,44 +184,56 @@ export class MasterLink {
   /** Once a second. */
   cron(nowMs: number): void {
     const { config, log } = this.repl.server;
-    if (nowMs - this.lastHeardMs > config.number("repl-timeout") * 1000) {
+    const held = this.client !== null && (this.client.flags & FLAG_POSTPONED) !== 0;
+    // While it is loaded from the disk nothing is to be heard.
+    const busy = this.transfer?.complete === true || held;
+    if (nowMs - this.lastHeardMs > config.number("repl-timeout") * 1000 && !busy) {
       if (this.state === "up") log.warning("MASTER timeout: no data nor PING received...");
+      else if (this.state === "transfer")
+        log.warning(
+          "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' parameter in redis.conf to a larger value.",
+        );
       else log.warning("Timeout connecting to the MASTER...");
-      if (this.inTransfer) log.warning("If the problem persists try to set the 'repl-timeout' parameter in redis.conf to a larger value.");
-      this.lost("timeout");
-      return;
+      if (this.state === "connecting") this.cancelDial();
+      return this.lost();
     }
-    if (this.state === "up") this.acknowledge();
+    if (this.state === "up" && !this.old) this.acknowledge();
     // The master hears that we are alive while a long load goes on.
-    else if (this.state === "loading") {
-      this.conn.out.lit(Buffer.from("\n"));
+    else if (this.transfer?.isLoading && this.conn.isOpen) {
+      this.conn.out.lit(NEWLINE);
       this.conn.flush();
-      this.lastHeardMs = nowMs;
     }
   }
 
   /** REPLCONF ACK with how far we are. */
   acknowledge(): void {
-    this.say("REPLCONF", "ACK", this.repl.offset);
+    const synced = this.repl.aofOffset();
+    if (synced >= 0) this.say("REPLCONF", "ACK", this.repl.offset, "FACK", synced);
+    else this.say("REPLCONF", "ACK", this.repl.offset);
+  }
+
+  /** A pause that held the stream is over. */
+  resumed(): void {
+    this.stream?.resumed();
   }
 
   // ------------------------------------------------------------------------------------------------ handshake
 
   private readLines(): void {
-    while (this.state !== "up" && this.state !== "transfer" && this.state !== "over") {
+    while (this.state !== "over" && this.stream === null && !this.transfer?.begun) {
       const e = this.rest.indexOf(10);
       if (e < 0) return;
       const line = this.rest.toString("latin1", 0, e > 0 && this.rest[e - 1] === 13 ? e - 1 : e);
       this.rest = this.rest.subarray(e + 1);
+      // Empty lines keep the connection alive.
       if (line !== "") this.line(line);
     }
     // What came behind the last line belongs to the next state.
     const left = this.rest;
+    this.rest = EMPTY;
     if (left.length === 0) return;
-    if (this.state === "transfer") {
-      this.rest = EMPTY;
-      this.receive(left);
-    } else if (this.state === "up") this.runStream();
+    if (this.stream !== null) (this.stream as Stream).push(left);
+    else this.transfer?.receive(left);
   }
 
   private line(line: string): void {
@@ -271,25 +243,25 @@ export class MasterLink {
         line.startsWith("+") || line.startsWith("-NOAUTH") || line.startsWith("-NOPERM") || line.startsWith("-ERR operation not permitted");
       if (!ok) {
         log.warning(`Error reply to PING from master: '${line}'`);
-        return this.lost("");
+        return this.lost();
       }
       log.notice("Master replied to PING, replication can continue...");
-      this.introduce();
-      return;
+      return this.introduce();
     }
     if (this.state === "handshake") {
       const what = this.awaited.shift()!;
       if (line.startsWith("-")) {
         if (what === "auth") {
           log.warning(`Unable to AUTH to MASTER: ${line}`);
-          return this.lost("");
+          return this.lost();
         }
         log.notice(`(Non critical) Master does not understand REPLCONF ${what}: ${line}`);
       }
       if (this.awaited.length === 0) this.psync();
       return;
     }
-    if (this.state === "psync") this.psyncReply(line);
+    if (this.state === "psync") return this.psyncReply(line);
+    if (!this.transfer!.begin(line)) this.lost();
   }
 
   private introduce(): void {
@@ -304,7 +276,8 @@ export class MasterLink {
       this.awaited.push("auth");
     }
     const announced = config.number("replica-announce-port");
-    out.command("REPLCONF", "listening-port", announced > 0 ? announced : ports.tcp);
+    const port = config.bool("tls-replication") && ports.tls > 0 ? ports.tls : ports.tcp;
+    out.command("REPLCONF", "listening-port", announced > 0 ? announced : port);
     this.awaited.push("listening-port");
     const ip = config.text("replica-announce-ip");
     if (ip !== "") {
@@ -333,310 +306,119 @@ export class MasterLink {
   private psyncReply(line: string): void {
     const { repl } = this;
     const { log } = repl.server;
-    if (this.fullAsked) return this.bulkHeader(line);
     if (line.startsWith("+FULLRESYNC")) {
-      const [, id, offset] = line.split(" ");
-      if (id === undefined || id.length !== 40 || offset === undefined) {
-        log.warning("Master replied with wrong +FULLRESYNC syntax.");
-        repl.mayContinue = false;
-        return this.lost("");
-      }
-      log.notice(`Full resync from master: ${id}:${offset}`);
-      this.newId = id;
-      this.newOffset = Number(offset);
-      this.fullAsked = true;
       repl.failoverEnded(true);
-      return;
+      return this.fullResync(line);
     }
     if (line.startsWith("+CONTINUE")) {
-      const id = line.split(" ")[1];
-      log.notice("Successful partial resynchronization with master.");
-      if (id !== undefined && id.length === 40 && id !== repl.replid) {
-        // The master has a new name for the history that we share up to here.
-        repl.replid2 = repl.replid;
-        repl.secondOffset = repl.offset + 1;
-        repl.replid = id;
-        log.notice(`Master replication ID changed to ${id}`);
-        repl.dropAll();
-      }
       repl.failoverEnded(true);
-      repl.keepBacklog();
-      log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.");
-      this.comeUp();
-      return;
+      return this.goOn(line);
     }
+    // A FAILOVER whose target does not take over is given up; we are no replica any more then.
+    if (repl.failoverEnded(false)) return;
     if (line.startsWith("-NOMASTERLINK") || line.startsWith("-LOADING")) {
-      log.warning(`Master is currently unable to PSYNC but should be in the future: ${line}`);
-      repl.failoverEnded(false);
-      return this.lost("");
+      log.notice(`Master is currently unable to PSYNC but should be in the future: ${line}`);
+      return this.lost();
     }
-    if (repl.failoverState === "failover-in-progress") {
-      log.warning(`Failover target rejected psync request: ${line}`);
-      repl.failoverEnded(false);
-      return this.lost("");
-    }
-    log.warning(
-      line.startsWith("-ERR")
-        ? `Master does not support PSYNC or is in error state (reply: ${line})`
-        : `Unexpected reply to PSYNC from master: ${line}`,
-    );
-    // A master from before PSYNC: offsets are unknown, so acknowledgements mean nothing to it.
+    if (line.startsWith("-ERR")) log.notice(`Master does not support PSYNC or is in error state (reply: ${line})`);
+    else log.warning(`Unexpected reply to PSYNC from master: ${line}`);
+    // A master from before PSYNC: its offsets are unknown, and ours mean nothing to it.
     log.notice("Retrying with SYNC...");
+    this.old = true;
     this.newId = repl.replid;
     this.newOffset = 0;
-    this.fullAsked = true;
+    this.beginTransfer();
     this.say("SYNC");
   }
 
-  // ------------------------------------------------------------------------------------------------ transfer
-
-  private bulkHeader(line: string): void {
-    const { log } = this.repl.server;
-    if (line.startsWith("-")) {
-      log.warning(`MASTER aborted replication with an error: ${line.slice(1)}`);
-      return this.lost("");
-    }
-    if (!line.startsWith("$")) {
-      log.warning(`Bad protocol from MASTER, the first byte is not '$' (we received '${line}'), are you sure the host and port are right?`);
-      return this.lost("");
-    }
-    if (line.startsWith("$EOF:") && line.length >= 5 + EOF_MARK_BYTES) {
-      this.mark = Buffer.from(line.slice(5, 5 + EOF_MARK_BYTES), "latin1");
-      this.totalBytes = -1;
-      log.notice("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to disk");
-    } else {
-      this.mark = EMPTY;
-      this.totalBytes = Number(line.slice(1));
-      log.notice(`MASTER <-> REPLICA sync: receiving ${this.totalBytes} bytes from master to disk`);
-    }
-    this.lastBytes = EMPTY;
-    this.readBytes = 0;
-    this.file = `temp-${Math.floor(clock.nowMs / 1000)}.${process.pid}.rdb`;
-    try {
-      this.fd = openSync(this.file, "w+", 0o644);
-    } catch (error) {
-      log.warning(`Opening the temp file needed for MASTER <-> REPLICA synchronization: ${(error as Error).message}`);
-      this.file = "";
-      return this.lost("");
-    }
-    this.state = "transfer";
-  }
-
-  private receive(chunk: Buffer): void {
-    const usesMark = this.mark.length > 0;
-    let take = chunk.length;
-    let complete = false;
-    if (usesMark) {
-      // The mark ends the stream of bytes: look at the last forty.
-      this.lastBytes = Buffer.concat([this.lastBytes, chunk.subarray(Math.max(0, chunk.length - EOF_MARK_BYTES))]);
-      this.lastBytes = Buffer.from(this.lastBytes.subarray(Math.max(0, this.lastBytes.length - EOF_MARK_BYTES)));
-      complete = this.lastBytes.equals(this.mark);
-    } else if (this.readBytes + chunk.length >= this.totalBytes) {
-      take = this.totalBytes - this.readBytes;
-      complete = true;
-    }
-    try {
-      for (let from = 0; from < take;) from += writeSync(this.fd, chunk, from, take - from, this.readBytes + from);
-    } catch (error) {
-      this.repl.server.log.warning(
-        `Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA synchronization: ${(error as Error).message}`,
-      );
-      return this.lost("");
-    }
-    this.readBytes += take;
-    if (!complete) return;
-    if (usesMark) this.readBytes -= EOF_MARK_BYTES;
-    this.rest = take < chunk.length ? chunk.subarray(take) : EMPTY;
-    this.load();
-  }
-
-  /** The RDB is whole: the old data goes, the new is loaded in slices. */
-  private load(): void {
+  private fullResync(line: string): void {
     const { repl } = this;
-    const { server } = repl;
-    const { log, config } = server;
-    this.state = "loading";
-    log.notice("MASTER <-> REPLICA sync: Flushing old data");
-    // Whoever follows us must start anew as well.
-    repl.dropAll();
-    server.parts.dataGoes();
-    repl.halfLoaded = true;
-    flushAll(config.bool("replica-lazy-flush"));
-    server.service.tracking.flushed();
-    log.notice("MASTER <-> REPLICA sync: Loading DB in memory");
-    const source = new RdbSource(config.bool("rdbchecksum"));
-    const loader = new RdbLoader(source, {
-      databases: server.databases,
-      dropExpired: false,
-      replace: false,
-      deep: config.choice("sanitize-dump-payload") !== "no",
-      log,
-      delayUs: () => config.number("key-load-delay"),
-    });
-    server.setLoading(true, { loader, startMs: clock.nowMs, totalBytes: this.readBytes });
-    let position = 0;
-    const slice = (): void => {
-      if (this.state !== "loading") return;
-      const end = readClock() + LOAD_SLICE_MS;
-      const policy = setExpirePolicy(EXPIRE_IGNORE);
-      let status = NEED_BYTES;
-      while (clock.monoMs < end) {
-        status = loader.step(end - clock.monoMs);
-        if (status !== NEED_BYTES) break;
-        const chunk = Buffer.allocUnsafe(Math.min(FILE_CHUNK_BYTES, this.readBytes - position));
-        const n = chunk.length === 0 ? 0 : readSync(this.fd, chunk, 0, chunk.length, position);
-        if (n === 0) {
-          source.fail("Unexpected end of the RDB");
-          status = FAILED;
-          break;
-        }
-        position += n;
-        source.feed(chunk.subarray(0, n));
-        readClock();
-      }
-      setExpirePolicy(policy);
-      if (status === FAILED) {
-        log.warning(
-          `Failed trying to load the MASTER synchronization DB from disk, check server logs: ${source.failure} at offset ${source.offset}`,
-        );
-        return this.lost("");
-      }
-      if (status === DONE) return this.loaded(loader.info.replStreamDb);
-      setImmediate(slice);
-    };
-    setImmediate(slice);
+    const { log } = repl.server;
+    const [, id, text] = line.split(" ");
+    const offset = Number(text);
+    if (id === undefined || id.length !== REPLID_BYTES || text === undefined || !(offset >= 0)) {
+      log.warning("Master replied with wrong +FULLRESYNC syntax.");
+      repl.discardCached();
+      return this.lost();
+    }
+    log.notice(`Full resync from master: ${id}:${offset}`);
+    this.newId = id;
+    this.newOffset = offset;
+    this.beginTransfer();
   }
 
-  /** `streamDb`: the database that the stream had selected at the snapshot; a replica's stream goes on in it without a SELECT. */
-  private loaded(streamDb: number): void {
+  private goOn(line: string): void {
     const { repl } = this;
-    const { server } = repl;
-    this.dropFile();
-    server.setLoading(false);
-    repl.replid = this.newId;
-    repl.replid2 = "0".repeat(40);
-    repl.secondOffset = -1;
-    repl.buffer.restart(this.newOffset);
-    repl.buffer.keeps = true;
-    repl.selectedDb = streamDb;
-    server.propagation.dirty = 0;
-    server.log.notice("MASTER <-> REPLICA sync: Finished with success");
-    repl.halfLoaded = false;
-    server.parts.dataCame();
+    const { log } = repl.server;
+    const id = line.split(" ")[1];
+    log.notice("Successful partial resynchronization with master.");
+    if (id !== undefined && id.length === REPLID_BYTES && id !== repl.replid) {
+      log.notice(`Master replication ID changed to ${id}`);
+      repl.renamed(id);
+    }
+    repl.keepBacklog();
     this.comeUp();
-    // A diskless master starts the stream when it hears from us.
-    this.acknowledge();
+    log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.");
   }
 
-  // ------------------------------------------------------------------------------------------------ stream
+  // ------------------------------------------------------------------------------------------------ full sync
 
+  private beginTransfer(): void {
+    this.state = "transfer";
+    this.transfer = new Transfer(this.repl, this.newId, {
+      pause: () => this.conn.pause(),
+      resume: () => this.conn.resume(),
+      failed: () => this.lost(),
+      loaded: (info, rest) => this.loaded(info, rest),
+    });
+  }
+
+  private loaded(info: LoadedInfo, rest: Buffer): void {
+    const { repl } = this;
+    const usedMark = this.transfer!.usesMark;
+    this.transfer = null;
+    repl.adopt(this.newId, this.newOffset, Math.max(0, info.replStreamDb));
+    // Without offsets nothing can be gone on with.
+    if (this.old) repl.mayContinue = false;
+    this.comeUp();
+    repl.server.log.notice("MASTER <-> REPLICA sync: Finished with success");
+    // A diskless master starts the stream when it hears from us.
+    if (usedMark) this.acknowledge();
+    if (!this.conn.isOpen) return this.lost();
+    this.conn.resume();
+    if (rest.length > 0) this.stream!.push(rest);
+  }
+
+  /** The stream begins. */
   private comeUp(): void {
     const { repl } = this;
     const { server } = repl;
-    this.state = "up";
-    this.wasUp = true;
     const client = new Client(server.dispatcher.newClientId(), null, null);
     client.flags |= FLAG_MASTER;
     client.gates = CLIENT_UNAUTHENTICATED;
     client.out.muted = true;
     client.remote = this.conn.remoteText;
     client.local = this.conn.localText;
-    server.select(client, repl.selectedDb >= 0 ? repl.selectedDb : 0);
+    client.request.maxBulkBytes = Number.MAX_SAFE_INTEGER;
+    server.select(client, Math.max(0, repl.selectedDb));
     server.service.registry.adopt(client);
-    this.client = client;
-    repl.linkDownSinceMs = 0;
-    repl.setGates();
-    this.conn.resume();
-    if (this.rest.length > 0) this.runStream();
+    this.stream = new Stream(repl, client, {
+      pause: () => this.conn.pause(),
+      resume: () => this.conn.resume(),
+      acknowledge: () => this.acknowledge(),
+      broken: () => {
+        // Whatever it was, it was not the history that we share.
+        repl.discardCached();
+        this.lost();
+      },
+    });
+    this.state = "up";
+    repl.linkCameUp();
   }
 
-  /** Executes what has come, in slices; forwards what was executed. */
-  private runStream(): void {
-    const { repl } = this;
-    const client = this.client;
-    if (client === null || this.state !== "up" || this.rest.length === 0) return;
-    const d = repl.server.dispatcher;
-    const { request } = client;
-    const buf = this.rest;
-    let pos = 0;
-    let done = 0;
-    const end = readClock() + STREAM_SLICE_MS;
-    const policy = setExpirePolicy(EXPIRE_IGNORE);
-    d.inEvent = true;
-    let yielded = false;
-    while (pos < buf.length) {
-      const status = request.read(buf, pos, buf.length);
-      if (status === BROKEN) {
-        repl.server.log.warning(`Protocol error (${request.error}) from client: the master's stream is broken`);
-        this.lost("protocol error");
-        break;
-      }
-      if (status !== READY) break;
-      pos = request.end;
-      if (request.argc > 0) {
-        client.lastActiveMs = clock.nowMs;
-        if (this.isGetAck(request.buf, request.at, request.argc)) this.acknowledge();
-        else {
-          client.out.muted = true;
-          d.execute(client, request);
-        }
-      }
-      // A transaction counts when it is whole.
-      if (client.multi === null) {
-        if (this.unforwarded.length > 0) {
-          repl.forward(this.unforwarded, 0, this.unforwarded.length);
-          this.unforwarded = EMPTY;
-        }
-        repl.forward(buf, done, pos);
-        done = pos;
-        repl.selectedDb = client.dbIndex;
-      }
-      if (this.state !== "up") break;
-      if (clock.monoMs > end && readClock() > end && pos < buf.length) {
-        yielded = true;
-        break;
-      }
-    }
-    setExpirePolicy(policy);
-    d.inEvent = false;
-    d.endEvent();
-    if (this.state !== "up") return;
-    this.keep(buf, done, pos);
-    if (yielded) {
-      this.conn.pause();
-      if (!this.scheduled) {
-        this.scheduled = true;
-        setImmediate(() => {
-          this.scheduled = false;
-          this.runStream();
-          if (!this.scheduled) this.conn.resume();
-        });
-      }
-    }
-  }
-
-  /** Keeps what is not forwarded yet; an open transaction's bytes are read again, its commands are not run again. */
-  private keep(buf: Buffer, done: number, pos: number): void {
-    const client = this.client!;
-    const { request } = client;
-    if (done < pos) {
-      // Inside MULTI: these bytes were executed (queued) and only wait to be forwarded.
-      this.unforwarded = Buffer.concat([this.unforwarded, buf.subarray(done, pos)]);
-    }
-    if (pos > 0 || !this.inRoom(buf)) {
-      this.rest = pos < buf.length ? Buffer.from(buf.subarray(pos)) : EMPTY;
-      this.room = EMPTY;
-    }
-    if (request.partial) request.rebase(0);
-  }
-
-  private isGetAck(b: Buffer, at: Int32Array, argc: number): boolean {
-    return (
-      argc === 3 &&
-      at[1] - at[0] === 8 &&
-      b.toString("latin1", at[0], at[1]).toLowerCase() === "replconf" &&
-      b.toString("latin1", at[2], at[3]).toLowerCase() === "getack"
-    );
+  /** The stream's client was killed (CLIENT KILL TYPE master). */
+  killed(client: Client): void {
+    if (client === this.client && client.flags & FLAG_CLOSE_ASAP) this.lost();
   }
 }
 
