@@ -34,7 +34,7 @@ import { flushAll } from "../../../store/store.ts";
 import { clock } from "../../../time/clock.ts";
 import { debugParts } from "../../debug.ts";
 import type { Consumer } from "../../propagation.ts";
-import type { Server } from "../../server.ts";
+import type { Server, ShutdownWish } from "../../server.ts";
 import { FileSink } from "../file_sink.ts";
 import { KILLED, type Persistence } from "../persistence.ts";
 import type { SnapshotJob } from "../snapshot_job.ts";
@@ -127,26 +127,31 @@ export class Aof implements Consumer {
     parts.misconf = () => (this.writeError !== "" ? errorLine(`MISCONF Errors writing to the AOF file: ${this.writeError}`) : misconf());
     const shutdown = parts.beforeShutdown;
     parts.beforeShutdown = async (wish) => {
-      const refused = await shutdown(wish);
-      if (refused !== null || this.state === "off") return refused;
-      if (this.state === "waiting" && this.job !== null) {
-        // The files still hold other data than this.
-        if (!wish.force) return "Writing initial AOF, can't exit.";
-        server.log.warning("Writing initial AOF. Exit anyway.");
-      }
-      if (this.job !== null) {
-        server.log.warning("There is a child rewriting the AOF. Killing it!");
-        this.job.abort(KILLED);
-      }
-      server.log.notice("Calling fsync() on the AOF file.");
-      this.write();
-      if (this.fd >= 0) fdatasyncSync(this.fd);
-      return null;
+      const refused = this.state === "off" ? null : this.beforeShutdown(wish);
+      return refused ?? shutdown(wish);
     };
     parts.dataGoes = () => void this.turnOff();
     parts.dataCame = () => this.beginAnew();
     config.hook("appendonly", (c) => (c.bool("appendonly") ? this.turnOn() : this.turnOff()));
     server.cronJobs.push((nowMs) => this.cron(nowMs));
+  }
+
+  /** The reason why the process may not end now, or null: everything is on the disk. */
+  private beforeShutdown(wish: ShutdownWish): string | null {
+    const { log } = this.server;
+    if (this.state === "waiting" && this.job !== null) {
+      // The files still hold other data than this.
+      if (!wish.force) return "Writing initial AOF, can't exit.";
+      log.warning("Writing initial AOF. Exit anyway.");
+    }
+    if (this.job !== null) {
+      log.warning("There is a child rewriting the AOF. Killing it!");
+      this.job.abort(KILLED);
+    }
+    log.notice("Calling fsync() on the AOF file.");
+    this.write();
+    if (this.fd >= 0) fdatasyncSync(this.fd);
+    return null;
   }
 
   private get directory(): string {
