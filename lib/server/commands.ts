@@ -4,6 +4,7 @@
  */
 import type { Call } from "../clients/call.ts";
 import { systemPath } from "../bytes/path.ts";
+import { FLAG_SCRIPT } from "../clients/client.ts";
 import type { Run } from "../clients/command.ts";
 import { redisKeyOf } from "../config/redis_conf.ts";
 import { rewriteConfigText } from "../config/rewrite.ts";
@@ -13,7 +14,7 @@ import { ERR, errorLine } from "../resp/errors.ts";
 import { databases, flushAll, swapDatabases } from "../store/store.ts";
 import { settings } from "../store/settings.ts";
 import { resetStats } from "../store/events.ts";
-import { wallMicros } from "../time/clock.ts";
+import { clock, wallMicros } from "../time/clock.ts";
 import { keyspaceOf } from "../commands/effects.ts";
 import type { Server } from "./server.ts";
 import { shutdown } from "./shutdown.ts";
@@ -141,7 +142,8 @@ export function serverRuns(s: Server): Record<string, Run> {
     dbsize: (c) => c.out.int(keyspaceOf(c).size),
     swapdb,
     time: (c) => {
-      const us = wallMicros();
+      // A script sees time stand still.
+      const us = c.client.flags & FLAG_SCRIPT ? Math.floor(clock.nowMs * 1000) : wallMicros();
       c.out.array(2);
       c.out.bulkText(String(Math.floor(us / 1e6)));
       c.out.bulkText(String(us % 1e6));

@@ -64,7 +64,8 @@ function populate(c: Call): void {
 
 function object(c: Call): void {
   const ks = keyspaceOf(c);
-  const ref = ks.peek(c.buf, c.s(2), c.e(2));
+  // What is there, expired or not.
+  const ref = ks.findRaw(c.buf, c.s(2), c.e(2));
   if (ref === 0) return c.out.error(ERR.noKey);
   const word2 = m32[ref >>> 23][((ref & UNIT_MASK) << 1) + 2];
   c.out.status(
@@ -220,7 +221,10 @@ export function debugRuns(s: Server): Record<string, Run> {
     "change-repl-id": (c) => c.out.ok(),
     jmap: (c) => c.out.ok(),
     // Switches of checks that redisha does not have, or always makes.
-    "set-disable-deny-scripts": (c) => c.out.ok(),
+    "set-disable-deny-scripts": (c) => {
+      debugSwitches.anyInScripts = c.text(2) !== "0";
+      c.out.ok();
+    },
     help: (c) => {
       const lines = debugHelp();
       c.out.array(lines.length);

@@ -46,12 +46,6 @@ const UNKILLABLE = errorLine(
   "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill " +
     "the server in a hard way using the SHUTDOWN NOSAVE command.",
 );
-const MISCONF =
-  "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. " +
-  "Writable scripts are blocked. Use 'no-writes' flag for read only scripts.";
-const MASTERDOWN =
-  "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on the script.";
-
 /** A running interpreter with our libraries in it. */
 interface Engine {
   vm: LuaVm;
@@ -265,22 +259,21 @@ export class Scripting implements ScriptHost {
     this.capture.muted = false;
   }
 
-  /** Redis script.c scriptPrepareForRun: the error line when the script as a whole may not run now. */
+  /** A script with flags is refused like a command with such flags (Redis eval.c evalGetCommandFlags): the error line when the script as a whole may not run now. */
   private mayRun(call: Call, script: Script, readOnly: boolean, over: boolean): Buffer | null {
     const closed = this.server.dispatcher.gates;
     const obeyed = obeys(call.client);
     const { flags } = script;
     const stale = (closed & GATE_STALE) !== 0 && !obeyed;
     if (flags & SCRIPT_COMPATIBLE) return stale ? ERR.masterDown : null;
-    if (stale && !(flags & SCRIPT_ALLOW_STALE)) return errorLine(MASTERDOWN);
+    if (stale && !(flags & SCRIPT_ALLOW_STALE)) return ERR.masterDown;
     if (!(flags & SCRIPT_NO_WRITES)) {
-      if (closed & GATE_READONLY && !obeyed) return errorLine("READONLY Can not run script with write flag on readonly replica");
-      if (closed & GATE_MISCONF && !obeyed) return errorLine(MISCONF);
+      if (closed & GATE_READONLY && !obeyed) return ERR.readonly;
+      if (closed & GATE_MISCONF && !obeyed) return this.server.parts.misconf();
       if (readOnly) return errorLine("ERR Can not execute a script with write flag using *_ro command.");
       if (closed & GATE_NOREPLICAS && !obeyed) return ERR.noReplicas;
     }
-    if (over && !obeyed && !(flags & (SCRIPT_ALLOW_OOM | SCRIPT_NO_WRITES)))
-      return errorLine("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'");
+    if (over && !obeyed && !(flags & (SCRIPT_ALLOW_OOM | SCRIPT_NO_WRITES))) return ERR.oom;
     return null;
   }
 
@@ -306,16 +299,25 @@ export class Scripting implements ScriptHost {
     this.interrupted = false;
     const status = vm.api.lua_resume(thread, 0);
     if (status === YIELDED) return false;
+    const { errors, unreported } = out;
+    this.reply(engine, out, run, status);
+    // An error that a command of the script had: errorstats has it, but the script has failed too.
+    if (out.errors > errors && out.unreported === unreported) this.server.dispatcher.running!.failed++;
+    return true;
+  }
+
+  /** Writes the reply of a script that has ended. */
+  private reply(engine: Engine, out: Out, run: ScriptRun, status: number): void {
+    const { vm, thread } = engine;
     if (status === FINISHED) {
       // A script that returns nothing returns nil.
       vm.api.lua_settop(thread, 1);
       writeReply(vm, thread, out, this.capture.resp);
       vm.api.lua_settop(thread, 0);
-      return true;
+      return;
     }
     this.replyError(vm, thread, out, run);
     this.newThread(engine);
-    return true;
   }
 
   // ------------------------------------------------------------------------------------------------ busy
