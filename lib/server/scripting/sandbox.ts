@@ -45,12 +45,13 @@ local new = {}
 -- A protected call and a coroutine run on states of their own. When the hook interrupts the innermost one, each hands that on to the one
 -- that resumed it, and later resumes it again.
 local advance
-local function relay(co, ...)
-  if interrupted() then
+-- An interruption looks like a yield of nothing; only then JS is asked.
+local function relay(co, ok, ...)
+  if ok and select('#', ...) == 0 and interrupted() then
     yield0()
     return advance(co)
   end
-  return ...
+  return ok, ...
 end
 function advance(co, ...) return relay(co, resume0(co, ...)) end
 
