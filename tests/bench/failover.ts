@@ -4,7 +4,7 @@
  * writers that keep their connection, two that take a new one every fifth write.
  *
  *   first write   from the act (kill -9, SIGSTOP, SENTINEL FAILOVER) to the first write that the new master acknowledges through the proxy
- *   longest wait  the longest that any writer went without an acknowledgement; for SIGSTOP with the old master asleep the whole time
+ *   longest wait  the longest that any writer went without an acknowledgement, a patience of two seconds per connection included
  *   lost          acknowledged writes that the new master does not have once the old one follows it
  *   split         from the new master's first acknowledgement to the last one that another server gave through the proxy
  *
@@ -23,6 +23,8 @@ const CASTS: Record<string, Kinds> = {
 };
 /** The originals do not start a failover within twice this after the last one. */
 const FAILOVER_TIMEOUT_MS = 3000;
+/** What popular clients wait for a reply before they connect anew. */
+const SILENCE_MS = 2000;
 
 interface Round {
   firstMs: number;
@@ -49,7 +51,7 @@ async function comesBack(old: Program, what: Act): Promise<void> {
 
 async function round(set: WholeSet, what: Act): Promise<Round> {
   const old = (await set.agreed())!;
-  const writers = [0, 5, 0, 5].map((perConnection) => new Writer(set.proxy.port, perConnection));
+  const writers = [0, 5, 0, 5].map((perConnection) => new Writer(set.proxy.port, { perConnection, silenceMs: SILENCE_MS }));
   try {
     for (const w of writers) await w.more(20);
     const from = performance.now();

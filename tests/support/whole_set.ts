@@ -169,10 +169,19 @@ export interface Acknowledged {
 }
 
 let writers = 0;
+/** Between a writer's requests. */
+const PAUSE_MS = 5;
+
+export interface WriterOptions {
+  /** So many writes to a connection, then a new one; 0: one connection as long as it lasts. */
+  perConnection?: number;
+  /** A connection that gives no reply for so long is given up. */
+  silenceMs?: number;
+}
 
 /**
- * A client that writes a fresh key after the other through the proxy, one at a time, and connects again when it is cut. `perConnection`: so
- * many writes to a connection, then a new one; 0: one connection as long as it lasts.
+ * A client that writes a fresh key after the other through the proxy, one at a time, and connects again when it is cut or has landed on a
+ * replica.
  */
 export class Writer {
   readonly acknowledged: Acknowledged[];
@@ -182,22 +191,22 @@ export class Writer {
   cut: number;
   readonly counter: string;
   private readonly port: number;
-  private readonly pauseMs: number;
+  private readonly silenceMs: number;
   private readonly perConnection: number;
   private readonly prefix: string;
   private wire: Wire | null;
   private over: boolean;
   private readonly work: Promise<void>;
 
-  constructor(port: number, perConnection = 0, pauseMs = 5) {
+  constructor(port: number, options: WriterOptions = {}) {
     this.acknowledged = [];
     this.errors = {};
     this.cut = 0;
     this.prefix = `w${++writers}`;
     this.counter = `${this.prefix}:count`;
     this.port = port;
-    this.pauseMs = pauseMs;
-    this.perConnection = perConnection;
+    this.perConnection = options.perConnection ?? 0;
+    this.silenceMs = options.silenceMs ?? 30_000;
     this.wire = null;
     this.over = false;
     this.work = this.run();
@@ -215,7 +224,7 @@ export class Writer {
       } catch {
         this.wire = null; // refused
       }
-      await Bun.sleep(this.pauseMs);
+      await Bun.sleep(PAUSE_MS);
     }
   }
 
@@ -223,13 +232,16 @@ export class Writer {
     wire.send("SET", key, "1");
     wire.send("INCR", this.counter);
     wire.send("CONFIG", "GET", "port");
+    const silence = setTimeout(() => wire.destroy(), this.silenceMs);
     const [set, incr, port] = [await wire.next(), await wire.next(), await wire.next()];
+    clearTimeout(silence);
     for (const reply of [set, incr])
       if (reply.startsWith("-")) {
         const word = reply.slice(1).split(" ")[0];
         this.errors[word] = (this.errors[word] ?? 0) + 1;
       }
     if (set === "+OK") this.acknowledged.push({ key, atMs: performance.now(), port: Number(/"(\d+)"\]$/.exec(port)?.[1] ?? 0) });
+    if (set.startsWith("-READONLY")) wire.destroy();
     if (wire.isClosed) {
       if (!this.over) this.cut++;
       this.wire = null;
@@ -259,7 +271,7 @@ export class Writer {
 
   async stop(): Promise<void> {
     this.over = true;
-    this.wire?.close();
+    this.wire?.destroy();
     await this.work;
   }
 }

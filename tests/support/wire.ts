@@ -83,6 +83,11 @@ export class Wire {
   close(): void {
     this.socket.end();
   }
+  /** Ends it at once, whatever the other side does. */
+  destroy(): void {
+    this.socket.terminate();
+    this.finish();
+  }
   get isClosed(): boolean {
     return this.ended;
   }
