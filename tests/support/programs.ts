@@ -105,10 +105,20 @@ export class Program {
 
   /** Waits until it answers PING (anything that is a reply counts). */
   async ready(): Promise<this> {
-    await until(`${this.name} on ${this.port} to answer\n${this.output}`, async () => {
-      if (this.process!.exitCode !== null) throw new Error(`${this.name} ended with ${this.process!.exitCode}:\n${this.output}`);
-      return (await this.cli("ping")) === "PONG";
-    });
+    let last = "";
+    try {
+      await until(
+        `${this.name} on ${this.port} to answer`,
+        async () => {
+          if (this.process!.exitCode !== null) throw new Error(`${this.name} ended with ${this.process!.exitCode}`);
+          return (last = await this.cli("ping")) === "PONG";
+        },
+        60_000,
+      );
+    } catch (error) {
+      // Read now, not before the wait: what it has printed meanwhile tells why.
+      throw new Error(`${(error as Error).message}; last answer: ${last}\n${this.output}`);
+    }
     return this;
   }
 
