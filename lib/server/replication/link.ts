@@ -186,7 +186,7 @@ export class MasterLink {
     const { config, log } = this.repl.server;
     const held = this.client !== null && (this.client.flags & FLAG_POSTPONED) !== 0;
     // While it is loaded from the disk nothing is to be heard.
-    const busy = this.transfer?.complete === true || held;
+    const busy = this.transfer?.isWhole === true || held;
     if (nowMs - this.lastHeardMs > config.number("repl-timeout") * 1000 && !busy) {
       if (this.state === "up") log.warning("MASTER timeout: no data nor PING received...");
       else if (this.state === "transfer")

@@ -14,7 +14,7 @@ import { randomBytes } from "node:crypto";
 import { quoteArg } from "../../bytes/args.ts";
 import { encodeCommand, type Call } from "../../clients/call.ts";
 import { FLAG_MASTER, FLAG_REPLICA, type Client } from "../../clients/client.ts";
-import { GATE_NOREPLICAS, GATE_READONLY, GATE_STALE } from "../../clients/command.ts";
+import { GATE_BUSY, GATE_NOREPLICAS, GATE_READONLY, GATE_STALE } from "../../clients/command.ts";
 import { clientLine } from "../../clients/info_line.ts";
 import { ACTIONS_WRITE, PAUSE_BY_SHUTDOWN, PAUSE_EXPIRE, PAUSE_REPLICA } from "../../clients/pause.ts";
 import { EXPIRE_DELETE, EXPIRE_HIDE, EXPIRE_HIDE_READS, setExpirePolicy } from "../../store/keyspace.ts";
@@ -38,6 +38,8 @@ const GETACK = encodeCommand(["REPLCONF", "GETACK", "*"]);
 const NEWLINE = Buffer.from("\n");
 /** A link that broke is made anew at once, but not more often than this. */
 const RETRY_MS = 200;
+/** Between two looks whether a script has ended. */
+const BUSY_LOOK_MS = 5;
 /** Of the stream, shown with an error that it led to. */
 const SHOWN_BYTES = 256;
 
@@ -555,6 +557,16 @@ export class Replication implements Consumer {
   }
 
   // ------------------------------------------------------------------------------------------------ what the link tells
+
+  /** A script is in its midst (BUSY): nothing of the master's may come between. */
+  get busy(): boolean {
+    return (this.server.dispatcher.gates & GATE_BUSY) !== 0;
+  }
+  /** At once, or when no script is in its midst any more. */
+  whenCalm(f: () => void): void {
+    if (this.busy) setTimeout(() => this.whenCalm(f), BUSY_LOOK_MS);
+    else f();
+  }
 
   connect(): void {
     if (this.master === null || this.link !== null) return;

@@ -104,17 +104,18 @@ export class Stream {
 
   private later(): void {
     this.scheduled = true;
-    setImmediate(() => {
+    const next = (): void => {
       this.scheduled = false;
       if (this.over) return;
       this.run();
       if (!this.scheduled && !(this.client.flags & FLAG_POSTPONED)) this.hooks.resume();
-    });
+    };
+    setImmediate(() => this.repl.whenCalm(next));
   }
 
   /** Executes what is there, for a slice of time; what is left follows in the next turn, the socket waits meanwhile. */
   private run(): void {
-    if (this.execute(SLICE_MS)) return;
+    if (!this.repl.busy && this.execute(SLICE_MS)) return;
     this.hooks.pause();
     this.later();
   }

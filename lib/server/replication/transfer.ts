@@ -54,6 +54,8 @@ export class Transfer {
   /** swapdb: where the new data goes. */
   private beside: Keyspace[] | null;
   private loadedInfo: LoadedInfo | null;
+  /** Loaded from the socket, mark and all; only the swap is to come. */
+  private settled: boolean;
   private over: boolean;
 
   constructor(repl: Replication, replId: string, hooks: TransferHooks) {
@@ -73,6 +75,7 @@ export class Transfer {
     this.source = null;
     this.beside = null;
     this.loadedInfo = null;
+    this.settled = false;
     this.over = false;
   }
 
@@ -81,7 +84,7 @@ export class Transfer {
     return this.totalBytes >= 0;
   }
   /** Everything has come: the link may go, what is here will be loaded all the same. */
-  get complete(): boolean {
+  get isWhole(): boolean {
     return this.feeder !== null || (this.file !== null && this.path !== "");
   }
   /** The old data is gone, or about to be swapped. */
@@ -132,9 +135,10 @@ export class Transfer {
   receive(chunk: Buffer): void {
     if (this.over) return;
     if (this.loadedInfo !== null) {
-      // Loaded already; the mark was not all there.
       this.rest = Buffer.concat([this.rest, chunk]);
-      return this.checkMark();
+      // Loaded already; the mark was not all there.
+      if (!this.settled) this.checkMark();
+      return;
     }
     if (this.source !== null) {
       this.readBytes += chunk.length;
@@ -143,7 +147,7 @@ export class Transfer {
       if (this.source.available > FULL_BYTES) this.hooks.pause();
       return;
     }
-    if (this.complete) {
+    if (this.isWhole) {
       this.rest = Buffer.concat([this.rest, chunk]);
       return this.hooks.pause();
     }
@@ -180,11 +184,14 @@ export class Transfer {
     }
     if (take < chunk.length) this.rest = Buffer.from(chunk.subarray(take));
     this.path = this.repl.persistence.path;
-    file.complete(this.usesMark ? this.readBytes - EOF_MARK_BYTES : this.readBytes, this.path, () => this.loadFile());
+    file.complete(this.usesMark ? this.readBytes - EOF_MARK_BYTES : this.readBytes, this.path, () =>
+      this.repl.whenCalm(() => this.loadFile()),
+    );
   }
 
   /** The RDB is whole and lies in dbfilename: the old data goes, the new is loaded. */
   private loadFile(): void {
+    if (this.over) return;
     const { repl } = this;
     const { persistence, server } = repl;
     const { log } = server;
@@ -272,9 +279,8 @@ export class Transfer {
     }
     this.rest = Buffer.from(source.buf.subarray(source.pos, source.end));
     this.loadedInfo = end.info;
-    if (this.usesMark) return this.checkMark();
-    this.swap();
-    this.finish(end.info);
+    if (this.usesMark) this.checkMark();
+    else this.complete();
   }
 
   private checkMark(): void {
@@ -284,8 +290,18 @@ export class Transfer {
       return this.fail("Replication stream EOF marker is broken");
     }
     this.rest = this.rest.subarray(EOF_MARK_BYTES);
-    this.swap();
-    this.finish(this.loadedInfo!);
+    this.complete();
+  }
+
+  /** All is loaded; it counts as soon as no script looks at the old data. */
+  private complete(): void {
+    this.settled = true;
+    this.hooks.pause();
+    this.repl.whenCalm(() => {
+      if (this.over) return;
+      this.swap();
+      this.finish(this.loadedInfo!);
+    });
   }
 
   /** The loaded databases take the old ones' places. */
@@ -330,7 +346,7 @@ export class Transfer {
   /** The master's connection is gone. True: all has come, and is loaded all the same. */
   cut(reason: string): boolean {
     if (this.over) return false;
-    if (this.complete) return true;
+    if (this.isWhole) return true;
     if (this.loading !== null) this.loading.eof(reason);
     else {
       if (this.loadedInfo !== null) this.discard();

@@ -216,9 +216,8 @@ export class Scripting implements ScriptHost {
     this.guarded(call.out, run, () => {
       const engine = this.load(call, script, numKeys);
       const threshold = server.config.number("busy-reply-threshold");
-      // Inside EXEC, for the master and on a replica (the master's stream would go on between) it runs to its end.
-      this.mayWait =
-        threshold > 0 && server.dispatcher.depth === 1 && !obeys(call.client) && call.client.conn !== null && server.role() === "master";
+      // Inside EXEC and for the master it runs to its end.
+      this.mayWait = threshold > 0 && server.dispatcher.depth === 1 && !obeys(call.client) && call.client.conn !== null;
       this.untilMs = performance.now() + threshold;
       engine.vm.api.lua_sethook(engine.thread, this.mayWait ? engine.hook : 0, this.mayWait ? MASK_COUNT : 0, HOOK_INSTRUCTIONS);
       return this.resume(engine, call.out, run);
