@@ -25,6 +25,26 @@ export async function addressOf(hostname: string): Promise<string> {
   return (found.find((a) => a.family === 4) ?? found[0]).address;
 }
 
+/** With TLS the connection is open when hands are shaken, and a failed handshake is a failed connection. */
+function tlsEvents<T>(conn: Conn<T>, settle: () => boolean, fail: (error: Error) => void): object {
+  return {
+    open(s: any): void {
+      s.setNoDelay?.(true);
+    },
+    handshake(s: any, good: boolean, error: Error | null): void {
+      if (!good) {
+        fail(error ?? new Error("TLS handshake failed"));
+        s.terminate();
+      } else if (settle()) callbacks.open(s);
+      else s.terminate();
+    },
+    close(s: any, error?: Error): void {
+      if (!conn.isOpen) fail(error ?? new Error("Connection closed during the TLS handshake"));
+      callbacks.close(s, error);
+    },
+  };
+}
+
 /** Starts connecting. `cancel` gives up silently while connecting and is a no-op afterwards. */
 export function dial<T>(options: DialOptions<T>): { conn: Conn<T>; cancel(): void } {
   const conn = new Conn<T>(options.data, options.handler);
@@ -50,6 +70,7 @@ export function dial<T>(options: DialOptions<T>): { conn: Conn<T>; cancel(): voi
       s.setNoDelay?.(true);
       callbacks.open(s);
     },
+    ...(options.tls ? tlsEvents(conn, settle, fail) : {}),
     connectError(_s: unknown, error: Error): void {
       fail(error);
     },

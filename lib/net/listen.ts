@@ -36,8 +36,17 @@ export function listen<T>(options: ListenOptions<T>): Listener {
       s.data = conn;
       conn.data = accept();
       s.setNoDelay?.(true);
-      callbacks.open(s);
+      if (!options.tls) callbacks.open(s);
     },
+    // With TLS the owner sees the connection once hands are shaken.
+    ...(options.tls
+      ? {
+          handshake(s: any, good: boolean): void {
+            if (good) callbacks.open(s);
+            else s.terminate();
+          },
+        }
+      : {}),
   };
   const common = { socket, allowHalfOpen: true, ...(options.tls ? { tls: options.tls } : {}) };
   const server: any =

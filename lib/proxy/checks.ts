@@ -6,6 +6,7 @@ import type { TcpCheckConnect, TcpCheckRule } from "../config/haproxy_model.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { dial } from "../net/dial.ts";
 import { applyResult, healthText, nextDelayMs, spreadDelayMs } from "./core/health.ts";
+import { proxyHeader } from "./core/proxy_protocol.ts";
 import { healthLine } from "./core/health_text.ts";
 import { passed, reasonText, type CheckResult } from "./core/status.ts";
 import { TcpCheck, type CheckAction } from "./core/tcp_check.ts";
@@ -61,6 +62,8 @@ export class Checker implements Timed {
   private conn: Conn<Checker> | null;
   private dialing: { cancel(): void } | null;
   private stopped: boolean;
+  /** Version of the PROXY header that the connection begins with; 0: none. */
+  private header: 0 | 1 | 2;
   /** When the last check began (performance.now). */
   lastStartMs: number;
   /** Called after each result: the authority looks at it. */
@@ -78,6 +81,7 @@ export class Checker implements Timed {
     this.conn = null;
     this.dialing = null;
     this.stopped = false;
+    this.header = 0;
     this.lastStartMs = 0;
     this.onResult = null;
     this.deadlineMs = 0;
@@ -145,18 +149,33 @@ export class Checker implements Timed {
     let until = now + inter;
     if (t.check && t.connect) until = Math.min(until, now + t.connect);
     this.engine.timers.set(this, until);
+    // A server that wants PROXY headers gets them from checks as well, unless they go elsewhere.
+    const own = rule.host === "" && rule.port === 0 && c.checkHost === "" && c.checkPort === 0;
+    this.header = rule.sendProxy || c.checkSendProxy ? c.sendProxy || 1 : own ? c.sendProxy : 0;
     const host = rule.host || c.checkHost || server.host;
     const port = rule.port || c.checkPort || c.port;
     const where = c.path !== "" && rule.host === "" && rule.port === 0 ? { path: c.path } : { hostname: host || "127.0.0.1", port };
+    // TLS as the traffic has it, unless the check goes elsewhere.
+    const tls = rule.ssl || c.checkSsl || (c.ssl && own);
     const { conn, cancel } = dial<Checker>({
       ...where,
+      ...(tls ? { tls: server.tls ?? { rejectUnauthorized: false } } : {}),
       data: this,
       handler,
       failed: (failed, error) => {
         if (this.conn !== failed) return;
         this.conn = null;
         this.dialing = null;
-        if (this.run !== null) this.act(this.run.failed(systemText(error as { code?: string }), nowMs()));
+        if (this.run === null) return;
+        const code = (error as { code?: string }).code ?? "";
+        const handshake = tls && !/^E(CONN|HOST|NET|TIMEDOUT|NOENT)/.test(code);
+        this.act(
+          this.run.failed(
+            handshake ? "SSL handshake failure" : systemText(error as { code?: string }),
+            nowMs(),
+            handshake ? "L6RSP" : "L4CON",
+          ),
+        );
       },
     });
     this.conn = conn;
@@ -165,6 +184,7 @@ export class Checker implements Timed {
 
   opened(): void {
     this.dialing = null;
+    if (this.header !== 0) this.conn?.writeNow(proxyHeader(this.header, null, null));
     const t = this.server.backend.config.timeouts;
     if (t.check) this.engine.timers.set(this, nowMs() + t.check);
     if (this.run !== null) this.act(this.run.connected(nowMs()));

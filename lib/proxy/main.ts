@@ -6,7 +6,7 @@
  * Exit codes are HAProxy's: 0, 1 for errors in the file or at start, 2 when nothing listens. Leaves out: what a session does (session.ts),
  * checks (checks.ts), who is master (fencing.ts).
  */
-import { chmodSync, existsSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { isBackend, isFrontend, type ProxyConfig, type HaproxyConfig } from "../config/haproxy_model.ts";
@@ -15,15 +15,15 @@ import { parentChannel, startDaemon, type ParentChannel } from "../cli/daemon.ts
 import { ownCommandLine } from "../cli/self.ts";
 import { haproxyVersion, version } from "../cli/version.ts";
 import { createDiagnostics, type Diagnostics } from "../log/haproxy_line.ts";
-import { listen } from "../net/listen.ts";
 import { Checker } from "./checks.ts";
 import { firstDelayMs } from "./core/health.ts";
+import { startListeners, untilSignal } from "./life.ts";
 import { Fencing } from "./fencing.ts";
 import { Engine } from "./engine.ts";
 import { LogTargets } from "./log_targets.ts";
 import { parseOptions, USAGE, type Options } from "./options.ts";
-import { clientSide, Session } from "./session.ts";
 import { Backend, Frontend, Server } from "./state.ts";
+import { tlsOfBind, tlsOfServer } from "./tls.ts";
 
 const DEFAULT_FILE = "/etc/haproxy/haproxy.cfg";
 /** Without any file: the article's proxy in one section, with the Sentinels of this machine. */
@@ -87,6 +87,7 @@ async function prepare(args: readonly string[], options: Options, diagnostics: D
   const { config, hadWarnings } = loaded;
   const failed = await resolveServers(config, diagnostics);
   if (failed) return 1;
+  if (!tlsIsGood(config, diagnostics)) return 1;
   const listeners = config.proxies.some((p) => isFrontend(p) && !p.disabled && p.binds.length > 0);
   const quiet = options.quiet || config.global.quiet;
   if (options.check) {
@@ -195,6 +196,33 @@ async function resolveServers(config: HaproxyConfig, diagnostics: Diagnostics): 
   return failed;
 }
 
+/** Reads every certificate once, so that -c and the start find what is missing. */
+function tlsIsGood(config: HaproxyConfig, diagnostics: Diagnostics): boolean {
+  let good = true;
+  const bad = (text: string): void => {
+    good = false;
+    diagnostics.alert(`config : ${text}`);
+  };
+  for (const p of config.proxies) {
+    for (const b of p.binds) {
+      const made = b.ssl ? tlsOfBind(b) : null;
+      if (made === null || "tls" in made) continue;
+      const file = made.error.startsWith("unable") || made.error.startsWith("No Private");
+      bad(
+        file
+          ? `parsing [${b.file}:${b.line}] : 'bind ${b.text}' in section '${p.kind}' : ${made.error}`
+          : `Proxy '${p.name}': ${made.error}`,
+      );
+    }
+    for (const s of p.servers) {
+      const made = s.ssl || s.checkSsl ? tlsOfServer(s) : null;
+      if (made !== null && "error" in made) bad(`[${s.file}:${s.line}] : 'server ${p.name}/${s.name}' : ${made.error}`);
+    }
+  }
+  if (!good) diagnostics.alert("config : Fatal errors found in configuration.");
+  return good;
+}
+
 /** True when the section's checks ask for a Redis master. */
 export function asksForMaster(p: ProxyConfig): boolean {
   return p.check === "tcp-check" && p.tcpCheck.some((r) => r.kind === "expect" && !r.inverse && r.text.includes("role:master"));
@@ -213,6 +241,11 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
       const back = new Backend(p, logger, !strict && asksForMaster(p));
       p.servers.forEach((s, i) => back.servers.push(new Server(s, back, i, back.byAuthority)));
       engine.backends.set(p.name, back);
+      for (const s of back.servers) {
+        if (!s.config.ssl && !s.config.checkSsl) continue;
+        const made = tlsOfServer(s.config);
+        if ("tls" in made) s.tls = made.tls;
+      }
       for (const s of back.servers) if (s.isChecked) checkers.push(new Checker(engine, s, strict));
     }
     if (isFrontend(p)) engine.frontends.push(new Frontend(p, logger, p.maxconn));
@@ -254,52 +287,6 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
   };
 }
 
-function startListeners(engine: Engine): boolean {
-  let good = true;
-  for (const front of engine.frontends) {
-    for (const bind of front.config.binds) {
-      try {
-        if (bind.path !== "" && !bind.path.startsWith("\0") && existsSync(bind.path)) unlinkSync(bind.path);
-        const listener = listen<Session>({
-          ...(bind.path !== ""
-            ? { path: bind.path }
-            : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true }),
-          accept: () => undefined as unknown as Session,
-          handler: {
-            ...clientSide,
-            open(conn) {
-              conn.data = new Session(engine, front, conn);
-              conn.handler = clientSide;
-              conn.data.open();
-            },
-          },
-        });
-        if (bind.path !== "" && bind.mode !== null) chmodSync(bind.path, bind.mode);
-        front.binds.push({ bind, listener });
-      } catch (error) {
-        good = false;
-        const where = bind.path !== "" ? bind.path : `${bind.host === "" ? "0.0.0.0" : bind.host}:${bind.port}`;
-        const kind = front.config.kind === "listen" ? "proxy" : "frontend";
-        engine.diagnostics.alert(`Starting ${kind} ${front.name}: cannot bind socket (${reason(error as { code?: string })}) [${where}]`);
-      }
-    }
-  }
-  return good;
-}
-
-function reason(error: { code?: string; message?: string }): string {
-  switch (error.code) {
-    case "EADDRINUSE":
-      return "Address already in use";
-    case "EADDRNOTAVAIL":
-      return "Cannot assign requested address";
-    case "EACCES":
-      return "Permission denied";
-    default:
-      return error.message ?? String(error.code);
-  }
-}
-
 function writePid(file: string, diagnostics: Diagnostics): boolean {
   try {
     writeFileSync(file, `${process.pid}\n`);
@@ -307,80 +294,5 @@ function writePid(file: string, diagnostics: Diagnostics): boolean {
   } catch {
     diagnostics.alert(`[haproxy.main()] Cannot create pidfile ${file}`);
     return false;
-  }
-}
-
-/** TERM and INT end at once, USR1 softly; HUP says how things stand; TTOU and TTIN close and open the doors. */
-function untilSignal(proxy: RunningProxy): Promise<number> {
-  const { engine } = proxy;
-  return new Promise((resolve) => {
-    const quit = (): void => {
-      proxy.stop();
-      resolve(0);
-    };
-    process.on("SIGTERM", quit);
-    process.on("SIGINT", quit);
-    process.on("SIGUSR1", () => softStop(proxy, () => resolve(0)));
-    process.on("SIGHUP", () => dumpStates(engine));
-    process.on("SIGPIPE", () => {});
-  });
-}
-
-/** Stops listening, says so, waits for the sessions (at most hard-stop-after). */
-function softStop(proxy: RunningProxy, done: () => void): void {
-  const { engine } = proxy;
-  if (engine.stopping) return;
-  engine.stopping = true;
-  for (const front of engine.frontends) {
-    for (const b of front.binds) b.listener.close();
-    const back = front.config.kind === "listen" ? (engine.backends.get(front.name)?.sessionsTotal ?? 0) : 0;
-    stopped(engine, front.log.log.bind(front.log), front.name, front.sessionsTotal, back);
-  }
-  for (const back of engine.backends.values())
-    if (back.config.kind !== "listen") stopped(engine, back.log.log.bind(back.log), back.name, 0, back.sessionsTotal);
-  const finish = (): void => {
-    if (engine.active > 0) return;
-    proxy.stop();
-    done();
-  };
-  engine.onIdle = finish;
-  const hard = engine.config.global.hardStopAfterMs;
-  if (hard !== null)
-    setTimeout(() => {
-      proxy.stop();
-      done();
-    }, hard).unref();
-  finish();
-}
-function stopped(engine: Engine, log: (severity: number, text: string) => void, name: string, fe: number, be: number): void {
-  const text = `Proxy ${name} stopped (cumulated conns: FE: ${fe}, BE: ${be}).`;
-  log(4, text);
-  engine.diagnostics.warning(text);
-}
-
-/** SIGHUP: one line a server, one a proxy. */
-function dumpStates(engine: Engine): void {
-  engine.diagnostics.warning("SIGHUP received, dumping servers states.");
-  for (const back of engine.backends.values()) {
-    const say = (text: string): void => {
-      back.log.log(5, text);
-      engine.diagnostics.warning(text);
-    };
-    back.log.log(5, `SIGHUP received, dumping servers states for proxy ${back.name}.`);
-    for (const s of back.servers)
-      say(
-        `SIGHUP: Server ${s.path} is ${s.isUp ? "UP" : "DOWN"}${s.fenced === null ? "" : ` (fenced, ${s.fenced})`}. Conn: ${s.active} act, ${s.queue.length} pend, ${s.sessionsTotal} tot.`,
-      );
-    const totals = `Conn: act(FE+BE): ${engine.frontends.find((f) => f.name === back.name)?.active ?? 0}+${back.active}, ${back.pending} pend (${back.queue.length} unass), tot(FE+BE): ${engine.frontends.find((f) => f.name === back.name)?.sessionsTotal ?? 0}+${back.sessionsTotal}.`;
-    const count = back.activeServers + back.backupServers;
-    say(
-      back.servers.length === 0
-        ? `SIGHUP: Proxy ${back.name} has no servers. ${totals}`
-        : count === 0
-          ? `SIGHUP: Proxy ${back.name} has no server available ! ${totals}`
-          : back.activeServers === 0
-            ? `SIGHUP: Proxy ${back.name} is running on backup servers ! ${totals}`
-            : `SIGHUP: Proxy ${back.name} has ${back.activeServers} active servers and ${back.backupServers} backup servers available. ${totals}`,
-    );
   }
 }

@@ -6,6 +6,7 @@
  * within a millisecond of the replica becoming a master (A3 in the notes); a closed link is dialled again at once and asked. A refused dial
  * means that the process is gone. The links carry no credentials but those that the section's own tcp-check sends (AUTH).
  */
+import type { TLSOptions } from "bun";
 import { type Address, HELLO_CHANNEL, parseHello, plausibleHello, type Hello } from "../fleet/hello.ts";
 import type { ServerView } from "../fleet/authority.ts";
 import { parseInfo, type ReplicationInfo } from "../fleet/replication.ts";
@@ -218,9 +219,10 @@ export class ServerProbe {
     });
     this.link = link;
   }
-  private where(): { hostname: string; port: number } | { path: string } {
+  private where(): { hostname?: string; port?: number; path?: string; tls?: TLSOptions } {
     const c = this.server.config;
-    return c.path !== "" ? { path: c.path } : { hostname: this.server.host, port: c.port };
+    const tls = c.ssl && this.server.tls !== null ? { tls: this.server.tls } : {};
+    return c.path !== "" ? { path: c.path, ...tls } : { hostname: this.server.host, port: c.port, ...tls };
   }
 
   /** Closed by the peer: dialled again at once. No connection to be had: not reachable. */

@@ -11,6 +11,7 @@
 import { dial } from "../net/dial.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { assign, chooseBackend, dequeue, enqueue, nextFor, nextWaiting } from "./assign.ts";
+import { proxyHeader } from "./core/proxy_protocol.ts";
 import type { Engine } from "./engine.ts";
 import { looksLikeResp, RespPath, type RespHost } from "./resp_path.ts";
 import { logSession } from "./session_log.ts";
@@ -244,6 +245,7 @@ export class Session implements Timed, RespHost {
     const { cancel, conn } = dial<Session>({
       ...where,
       ...(source === "" ? {} : { localAddress: source }),
+      ...(server.config.ssl && server.tls !== null ? { tls: server.tls } : {}),
       data: this,
       handler: serverSide,
       failed: (_conn, error) => this.connectFailed(error as { code?: string }),
@@ -268,6 +270,12 @@ export class Session implements Timed, RespHost {
     this.gated = false;
     this.clientActiveMs = now;
     this.serverActiveMs = now;
+    const proxy = this.target!.config.sendProxy;
+    if (proxy !== 0) {
+      const c = this.client;
+      const header = proxyHeader(proxy, { host: c.remoteAddress, port: c.remotePort }, { host: c.localAddress, port: c.localPort });
+      this.server!.writeNow(header); // the first bytes of a connection: its kernel has room for them
+    }
     if (this.back!.config.options.has("srvtcpka")) this.server!.keepAlive(this.back!.config.keepalive.serverIdleMs);
     this.watch(now);
     if (this.resp !== null) {

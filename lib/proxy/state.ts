@@ -2,6 +2,7 @@
  * The things a running proxy is made of: frontends, backends, servers, with their counters. Plain records with a few questions they can
  * answer; who changes them: session.ts (connections), checks.ts (health), fencing.ts (authority), main.ts (life).
  */
+import type { TLSOptions } from "bun";
 import type { BindConfig, ProxyConfig, ServerConfig } from "../config/haproxy_model.ts";
 import type { Listener } from "../net/listen.ts";
 import { newWheel, type Candidate, type Wheel } from "./core/balance.ts";
@@ -18,6 +19,8 @@ export class Server implements Candidate {
   readonly order: number;
   /** The resolved address; "" stands for the one the client connected to. */
   host: string;
+  /** For its connections, and for its checks; null: plain. */
+  tls: TLSOptions | null;
   readonly health: Health;
   admin: AdminState;
   /** Why the authority does not let it be used though its checks pass; null when it does. */
@@ -49,6 +52,7 @@ export class Server implements Candidate {
     this.backend = backend;
     this.order = order;
     this.host = config.host;
+    this.tls = null;
     const s = config;
     const wanted = s.initState === "" || s.initState === "none" ? (startsDown && s.check ? "down" : "up") : s.initState;
     this.health = newHealth(
