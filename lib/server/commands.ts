@@ -14,6 +14,7 @@ import { ERR, errorLine } from "../resp/errors.ts";
 import { databases, flushAll, swapDatabases } from "../store/store.ts";
 import { settings } from "../store/settings.ts";
 import { resetStats } from "../store/events.ts";
+import { resetFreedObjects } from "../store/objects.ts";
 import { clock, wallMicros } from "../time/clock.ts";
 import { keyspaceOf } from "../commands/effects.ts";
 import type { Server } from "./server.ts";
@@ -134,6 +135,7 @@ export function serverRuns(s: Server): Record<string, Run> {
       s.service.resetStats();
       s.stats.reset();
       resetStats();
+      resetFreedObjects();
       s.parts.resetStats();
       c.out.ok();
     },

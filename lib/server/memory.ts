@@ -5,6 +5,7 @@
 import { GATE_MEMORY } from "../clients/command.ts";
 import { PAUSE_EVICT } from "../clients/pause.ts";
 import { setGrowthGuard } from "../store/dict.ts";
+import { freeSome } from "../store/objects.ts";
 import { settings } from "../store/settings.ts";
 import { BY_LFU, BY_LRU, BY_RANDOM, BY_TTL, pickVictim, victimDatabase } from "../store/evict.ts";
 import type { Server } from "./server.ts";
@@ -15,6 +16,9 @@ function limitMs(tenacity: number): number {
   if (tenacity < 100) return (500 * 1.15 ** (tenacity - 10)) / 1000;
   return Infinity;
 }
+
+/** Elements of collections freed at a time while memory is short. */
+const FREE_ELEMENTS = 1024;
 
 const KINDS = { lru: BY_LRU, lfu: BY_LFU, ttl: BY_TTL, random: BY_RANDOM } as const;
 
@@ -58,6 +62,9 @@ export function controlMemory(server: Server): void {
     const limit = limitMs(config.number("maxmemory-eviction-tenacity"));
     const samples = config.number("maxmemory-samples");
     for (let n = 1; usedMemory() > max; n++) {
+      // What has gone already is freed before anything else goes.
+      if (freeSome(FREE_ELEMENTS) && performance.now() - started <= limit) continue;
+      if (usedMemory() <= max) break;
       const ref = pickVictim(databases, onlyVolatile, by, samples);
       if (ref === 0) return usedMemory() > max;
       databases[victimDatabase].evict(ref);

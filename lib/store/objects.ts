@@ -24,6 +24,8 @@ export interface BigObject {
 const OBJECT_BYTES = 128;
 /** Elements up to which an object is freed at once. */
 const FREE_AT_ONCE = 1024;
+/** From more than this on it counts as freed lazily, as Redis counts (lazyfree.c LAZYFREE_THRESHOLD). */
+const LAZY_FROM = 64;
 
 /** The collections by id; 0 is no id. */
 const objects: (BigObject | null)[] = [null];
@@ -60,8 +62,12 @@ export function takeObject(id: number): BigObject {
 
 /** Frees a collection: at once when it is small (or `now`), else in slices by freeSome. */
 export function freeObject(object: BigObject, now = false): void {
-  if (now || object.count <= FREE_AT_ONCE) while (object.freeStep(FREE_AT_ONCE));
-  else queue.push(object);
+  if (!now && object.count > FREE_AT_ONCE) {
+    queue.push(object);
+    return;
+  }
+  if (!now && object.count > LAZY_FROM) freed++;
+  while (object.freeStep(FREE_AT_ONCE));
 }
 
 /** Frees about `elements` elements of queued collections. True while some are left. */
@@ -80,7 +86,10 @@ export function pendingObjects(): number {
   return queue.length;
 }
 
-/** Collections freed in slices so far (INFO lazyfreed_objects). */
+/** Large collections freed since the start or CONFIG RESETSTAT (INFO lazyfreed_objects). */
 export function freedObjects(): number {
   return freed;
+}
+export function resetFreedObjects(): void {
+  freed = 0;
 }
