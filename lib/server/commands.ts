@@ -75,17 +75,20 @@ function flushMode(c: Call): boolean | null {
   return null;
 }
 
-const NO_DEBUG = (name: string): Buffer =>
-  errorLine(
-    `ERR ${name} command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.`,
-  );
+type ProtectedAction = "enable-debug-command" | "enable-module-command";
+
+/** Replies an error unless that directive lets this client run the command `name`. */
+export function mayUse(s: Server, c: Call, directive: ProtectedAction, name: string): boolean {
+  const may = s.config.choice(directive);
+  if (may === "yes" || (may === "local" && isLocal(c))) return true;
+  const text = `ERR ${name} command not allowed. If the ${directive} option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.`;
+  s.dispatcher.reject(c, errorLine(text));
+  return false;
+}
 
 /** Replies an error unless `enable-debug-command` lets this client do it. */
 export function mayDebug(s: Server, c: Call): boolean {
-  const may = s.config.choice("enable-debug-command");
-  if (may === "yes" || (may === "local" && isLocal(c))) return true;
-  s.dispatcher.reject(c, NO_DEBUG("DEBUG"));
-  return false;
+  return mayUse(s, c, "enable-debug-command", "DEBUG");
 }
 
 function swapdb(c: Call): void {

@@ -63,6 +63,7 @@ export function startCron(server: Server): () => void {
       s.output.sample(registry.netOutputBytes + s.replOutput, clock.nowMs);
       s.inputRepl.sample(s.replInput, clock.nowMs);
       s.outputRepl.sample(s.replOutput, clock.nowMs);
+      s.peakMemory = Math.max(s.peakMemory, server.usedMemory());
       s.cycles.sample(d.loop.cycles, clock.nowMs);
       s.turns.sample(d.loop.micros, d.loop.cycles);
     }

@@ -7,15 +7,15 @@ import type { Run } from "../clients/command.ts";
 import { replyBuffers } from "../clients/buffers.ts";
 import { graves } from "../store/keyspace.ts";
 import { pendingObjects, freedObjects } from "../store/objects.ts";
-import { reservedBytes } from "../store/arena.ts";
 import { stats as storeStats } from "../store/events.ts";
 import { clock, wallMicros } from "../time/clock.ts";
 import { humanBytes } from "../bytes/memory.ts";
-import { processMemory, totalSystemMemory } from "../os/memory.ts";
+import { totalSystemMemory } from "../os/memory.ts";
 import { REDIS_VERSION } from "../config/version.ts";
 import { percentileName, percentileNs } from "../clients/latency.ts";
 import { cpuUsage, secondsText } from "../os/cpu.ts";
 import { osLine } from "../os/machine.ts";
+import { memoryFigures } from "./memory_commands.ts";
 import type { Server } from "./server.ts";
 import { shutdownInMs } from "./shutdown.ts";
 
@@ -103,30 +103,23 @@ function shutdownLine(): Line[] {
 }
 
 function memoryLines(s: Server): Line[] {
-  const used = s.usedMemory();
-  const replication = s.parts.replicationMemory();
-  const ofReplicas = replication.replicas ? Math.max(0, replication.buffer - replication.backlog) : 0;
-  const rss = processMemory().rss;
-  s.stats.peakMemory = Math.max(s.stats.peakMemory, used);
+  const m = memoryFigures(s);
+  const { used, rss, reserved, peak } = m;
   const total = totalSystemMemory();
   const max = s.config.number("maxmemory");
-  const overhead =
-    parts(s, "memory-overhead").reduce((sum, [, v]) => sum + Number(v), 0) +
-    s.databases.reduce((sum, d) => sum + d.main.byteSize() + d.volatile.byteSize(), 0);
-  const reserved = reservedBytes();
   const lua = s.parts.scriptMemory();
   return [
     ["used_memory", used],
     ["used_memory_human", humanBytes(used)],
     ["used_memory_rss", rss],
     ["used_memory_rss_human", humanBytes(rss)],
-    ["used_memory_peak", s.stats.peakMemory],
-    ["used_memory_peak_human", humanBytes(s.stats.peakMemory)],
-    ["used_memory_peak_perc", `${perc((used / Math.max(1, s.stats.peakMemory)) * 100)}%`],
-    ["used_memory_overhead", overhead],
-    ["used_memory_startup", s.startupMemory],
-    ["used_memory_dataset", Math.max(0, used - overhead)],
-    ["used_memory_dataset_perc", `${perc((Math.max(0, used - overhead) / Math.max(1, used - s.startupMemory)) * 100)}%`],
+    ["used_memory_peak", peak],
+    ["used_memory_peak_human", humanBytes(peak)],
+    ["used_memory_peak_perc", `${perc((used / Math.max(1, peak)) * 100)}%`],
+    ["used_memory_overhead", m.overhead],
+    ["used_memory_startup", m.startup],
+    ["used_memory_dataset", m.dataset],
+    ["used_memory_dataset_perc", `${perc(m.datasetPercent)}%`],
     ["allocator_allocated", used],
     ["allocator_active", reserved],
     ["allocator_resident", reserved],
@@ -157,12 +150,12 @@ function memoryLines(s: Server): Line[] {
     ["mem_fragmentation_ratio", perc(rss / Math.max(1, used))],
     ["mem_fragmentation_bytes", rss - used],
     ["mem_not_counted_for_evict", s.uncountedMemory()],
-    ["mem_replication_backlog", replication.buffer - ofReplicas],
-    ["mem_total_replication_buffers", replication.buffer],
-    ["mem_clients_slaves", ofReplicas],
-    ["mem_clients_normal", s.service.registry.allMemoryBytes],
+    ["mem_replication_backlog", m.backlog],
+    ["mem_total_replication_buffers", m.backlog + m.replicas],
+    ["mem_clients_slaves", m.replicas],
+    ["mem_clients_normal", m.clients],
     ["mem_cluster_links", 0],
-    ["mem_aof_buffer", s.parts.aofBufferBytes()],
+    ["mem_aof_buffer", m.aofBuffer],
     ["mem_allocator", "redisha-arena"],
     ["active_defrag_running", 0],
     ["lazyfree_pending_objects", pendingObjects() + graves.length],

@@ -26,6 +26,8 @@ import { rowTable } from "../commands/table/index.ts";
 import { debugRuns } from "./debug.ts";
 import { infoRuns } from "./info.ts";
 import { serverRuns } from "./commands.ts";
+import { memoryCommandRuns } from "./memory_commands.ts";
+import { unsupportedRuns } from "./unsupported_commands.ts";
 import type { Server } from "./server.ts";
 
 /** Binds all; `more` are the runs of replication and persistence. */
@@ -55,6 +57,8 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...sortRuns((c) => !c.client.user?.restricted),
     ...memoryRuns,
     ...serverRuns(server),
+    ...memoryCommandRuns(server),
+    ...unsupportedRuns(server, table),
     ...infoRuns(server),
     ...debugRuns(server),
     ...commandRuns(table),
