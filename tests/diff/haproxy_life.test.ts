@@ -137,11 +137,11 @@ const scenarios: Scenario[] = [
   },
   {
     name: "timeout tunnel takes the place of both",
-    config: `${LISTEN} timeout client 100ms\n timeout server 100ms\n timeout tunnel 400ms\n server a 127.0.0.1:{a}\n`,
+    config: `${LISTEN} timeout client 100ms\n timeout server 100ms\n timeout tunnel 2s\n server a 127.0.0.1:{a}\n`,
     a: echo,
     async run({ proxy, lines }) {
       const c = await Peer.to(proxy.port);
-      await Bun.sleep(250);
+      await Bun.sleep(500);
       c.send("x");
       await c.has("x");
       await c.isOver();
@@ -241,7 +241,7 @@ const scenarios: Scenario[] = [
   },
   {
     name: "log-health-checks, a tcp-check that stops matching",
-    config: `frontend f\n bind 127.0.0.1:{port}\n default_backend b\nbackend b\n option log-health-checks\n option tcp-check\n tcp-check send ask\n tcp-check expect min-recv 3 string yes comment the\\ word\n server a 127.0.0.1:{a} check inter 100ms fall 2\n`,
+    config: `frontend f\n bind 127.0.0.1:{port}\n default_backend b\nbackend b\n option log-health-checks\n option tcp-check\n tcp-check send ask\n tcp-check expect min-recv 3 string yes comment the\\ word\n server a 127.0.0.1:{a} check inter 400ms fall 2\n`,
     a: (s) => {
       s.on("data", () => s.write(word));
     },
