@@ -23,6 +23,9 @@ export interface SetOptions {
   conf?: Record<string, string | number>;
 }
 
+/** So many of a program's last lines stand in an account. */
+const ACCOUNT_LINES = 120;
+
 /** The article's checks. */
 const CHECKS = `option tcp-check
 tcp-check connect
@@ -148,6 +151,28 @@ export class WholeSet {
     );
   }
 
+  /** All there is to know after a failure: what each part has printed (its last lines), and each Sentinel's and server's present view. */
+  async account(writer: Writer | null = null): Promise<string> {
+    const blocks: string[] = [];
+    for (const p of this.parts)
+      blocks.push(`=== ${p.name} ${p.port} (pid ${p.process?.pid})\n${p.output.split("\n").slice(-ACCOUNT_LINES).join("\n")}`);
+    for (const s of this.sentinels)
+      blocks.push(`=== ${s.name} ${s.port} says\n${(await s.cli("sentinel", "get-master-addr-by-name", "m")).replace("\n", " ")}`);
+    for (const s of this.servers) blocks.push(`=== ${s.name} ${s.port} says\n${await s.cli("info", "replication")}`);
+    if (writer !== null) blocks.push(`=== the writer\n${writer.account()}`);
+    return blocks.join("\n");
+  }
+
+  /** Runs a test's steps; when one fails the account of the whole set is printed before the set goes away. */
+  async tell<T>(writer: () => Writer | null, steps: () => Promise<T>): Promise<T> {
+    try {
+      return await steps();
+    } catch (error) {
+      console.error(await this.account(writer()));
+      throw error;
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const p of this.parts.reverse()) await p[Symbol.asyncDispose]();
   }
@@ -267,6 +292,21 @@ export class Writer {
     for (const a of this.acknowledged) if ((await wire.do("EXISTS", a.key)) !== "(1)") missing.push(a);
     wire.close();
     return missing;
+  }
+
+  /** For a failed test: what came from whom, in time. */
+  account(): string {
+    const now = performance.now();
+    const runs: string[] = [];
+    let from = 0;
+    for (let i = 1; i <= this.acknowledged.length; i++) {
+      const [a, b] = [this.acknowledged[i - 1], this.acknowledged[i]];
+      if (b !== undefined && a.port === b.port && b.atMs - a.atMs < 500) continue;
+      const ago = (x: Acknowledged): string => `${Math.round(x.atMs - now)} ms`;
+      runs.push(`${this.acknowledged[from].key} (${ago(this.acknowledged[from])}) to ${a.key} (${ago(a)}) by ${a.port}`);
+      from = i;
+    }
+    return `${runs.join("\n")}\ncut ${this.cut}, errors ${JSON.stringify(this.errors)}`;
   }
 
   async stop(): Promise<void> {

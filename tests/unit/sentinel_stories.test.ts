@@ -3,7 +3,7 @@
  * come of it, with their times. `REWRITE=1 bun test tests/unit/sentinel_stories.test.ts` writes them anew: the diff is what to review.
  *
  *   world sentinels=3 servers=3 quorum=2 down-after=1000 failover-timeout=6000   (S1.. on 10.0.1.N, servers r1.. on 10.0.0.N, r1 master)
- *   kill r1 | power r1 | start r1 | pause r1 | resume r1 | cut h1 [h2 ..] | heal | run MS | disk S1 full|ok | ask S1 WORD ... | order r1 WORD ...
+ *   kill r1 | power r1 | start r1 | pause r1 | resume r1 | cut h1 [h2 ..] | heal | run MS | disk S1 full|ok|MS (an fsync's time) | ask S1 WORD ... | order r1 WORD ...
  */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,6 +16,7 @@ import { Server } from "../sim/server.ts";
 import { original } from "../sim/scenario.ts";
 import { START_MS, World } from "../sim/world.ts";
 
+const FSYNC_MS = 2;
 const folder = join(import.meta.dir, "sentinel");
 
 class Story {
@@ -46,7 +47,7 @@ class Story {
     for (let i = 1; i <= count; i++) {
       const kind = i > count - number("originals", 0) ? "original" : "ours";
       const s = new SentinelProcess(this.world, `S${i}`, `s${i}`, `10.0.1.${i}`, 26379, kind, this.maker(`S${i}`, kind), this.watcher());
-      s.fsyncMs = { low: 2, high: 2 };
+      s.fsyncMs = { low: FSYNC_MS, high: FSYNC_MS };
       s.file = [
         ["myid", String(i).repeat(40)],
         ["monitor", "m", "10.0.0.1", "6379", String(quorum)],
@@ -128,9 +129,13 @@ class Story {
       }
       case "heal":
         return world.net.unblockAll();
-      case "disk":
-        (this.process(args[0]) as SentinelProcess).diskFails = args[1] === "full";
+      case "disk": {
+        const s = this.process(args[0]) as SentinelProcess;
+        s.diskFails = args[1] === "full";
+        const ms = /^\d+$/.test(args[1]) ? Number(args[1]) : FSYNC_MS;
+        s.fsyncMs = { low: ms, high: ms };
         return;
+      }
       case "ask": {
         const s = this.process(args[0]) as SentinelProcess;
         const numbers = s as unknown as { lastClient: number };

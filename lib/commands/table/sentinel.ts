@@ -56,6 +56,12 @@ export const sentinel = {
         args: "master-name",
       },
       help: help("SENTINEL", "6.2.0", "loading stale sentinel only_sentinel"),
+      identity: {
+        arity: 2,
+        since: "7.2.0",
+        flags: "admin sentinel only_sentinel",
+        summary: "Between Sentinels of redisha: who this one is.",
+      },
       "info-cache": {
         arity: -3,
         since: "3.2.0",

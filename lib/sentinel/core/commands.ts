@@ -6,6 +6,7 @@
 import { makeAddr, sameAddr, shown } from "./addr.ts";
 import { debug, configGet, configSet, monitor, remove, set } from "./commands_set.ts";
 import { inProgress, startFailover } from "./failover.ts";
+import { identity } from "./identity.ts";
 import { globMatchText } from "../../bytes/glob.ts";
 import { processHello } from "./hello.ts";
 import { persistFirst } from "./persist.ts";
@@ -58,6 +59,7 @@ const SUBCOMMANDS: Record<string, Subcommand> = {
   primary: master,
   "get-primary-addr-by-name": address,
   "is-primary-down-by-addr": isDown,
+  identity: { min: 0, max: 0, run: (t) => identity(t.s) },
   myid: { min: 0, max: 0, run: (t) => t.s.myid },
   ckquorum: about(checkQuorum),
   failover: about(failover),

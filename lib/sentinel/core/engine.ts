@@ -14,7 +14,8 @@ import { emit, emitText } from "./events.ts";
 import { advance, electionSaved, onPromoteReply, startIfNeeded } from "./failover.ts";
 import { onDrained, onPaused } from "./handover.ts";
 import { onHelloMessage } from "./hello.ts";
-import { closeLink, linkLost, reconnect } from "./links.ts";
+import { onIdentity } from "./identity.ts";
+import { closeLink, linkLost, notSilence, reconnect } from "./links.ts";
 import { periodic, checkObjectivelyDown, checkSubjectivelyDown, onPingReply } from "./monitor.ts";
 import { persistNow } from "./persist.ts";
 import { considerDemotion, onConfirmPeer, onConfirmRole, onInfo } from "./replica_role.ts";
@@ -25,6 +26,8 @@ import type { Action, Boot, Engine, Event, LinkId, Random } from "./types.ts";
 /** A step that comes this much later than its deadline means that the process stood still: answers may wait unread in the sockets. */
 const STALL_MS = 100;
 const GRACE_MS = 30;
+/** Less than this is the ordinary lateness of a timer. */
+const LATE_MS = 5;
 /** An unwritable file is tried again this often. */
 const SAVE_AGAIN_MS = 1000;
 /** A hello that was refused is repeated after this time. */
@@ -65,7 +68,7 @@ export class SentinelEngine implements Engine {
   step(event: Event, nowMs: number, random: Random): Action[] {
     const { state: s } = this;
     const t: Turn = { s, now: nowMs, random, out: [], touched: new Set(), dirty: false };
-    this.noticeStandstill(t);
+    this.noticeStandstill(t, event.kind === "persisted");
     if (event.kind === "timer") s.deadlineMs = Infinity;
     this.take(t, event);
     this.settle(t);
@@ -74,12 +77,20 @@ export class SentinelEngine implements Engine {
     return t.out;
   }
 
-  /** Redis: sentinelCheckTiltCondition, but on a monotonic clock and against the time at which we wanted to run. */
-  private noticeStandstill(t: Turn): void {
+  /**
+   * How long this process has looked at nothing: late against the time at which it wanted to run, or in the disk between `persist` and
+   * `persisted`. That time is nobody else's silence. Redis: sentinelCheckTiltCondition, but on a monotonic clock; and what the disk took is
+   * known, so that it leaves no doubt about the rest: a slow disk does not mute a Sentinel for half a minute.
+   */
+  private noticeStandstill(t: Turn, fromDisk: boolean): void {
     const { s, now } = t;
-    const late = now - s.deadlineMs;
-    if (late > STALL_MS) s.graceUntilMs = now + GRACE_MS;
-    if (late > s.periods.tiltTrigger) {
+    const away = now - (fromDisk ? s.lastStepMs : Math.max(s.deadlineMs, s.lastStepMs));
+    s.lastStepMs = now;
+    if (away >= LATE_MS) {
+      notSilence(s, away);
+      if (away > STALL_MS) s.graceUntilMs = now + GRACE_MS;
+    }
+    if (away > s.periods.tiltTrigger && !fromDisk) {
       s.tilt = true;
       s.tiltStartMs = now;
       emitText(t, "warning", "+tilt", "#tilt mode entered", null);
@@ -179,6 +190,7 @@ function newState(boot: Boot): State {
     tiltStartMs: NEVER,
     deadlineMs: Infinity,
     graceUntilMs: NEVER,
+    lastStepMs: Infinity,
     port: boot.port,
     requirepass: boot.requirepass,
     announceIp: "",
@@ -275,6 +287,9 @@ function route(t: Turn, ri: Instance, pending: Pending, reply: Reply): void {
     case "ask":
       if (ri.role === "sentinel") onAskReply(t, ri, pending, reply);
       return;
+    case "identity":
+      if (ri.role === "sentinel") onIdentity(ri, reply);
+      return;
     case "promoteExec":
     case "promoteRole":
       if (ri.role === "slave") onPromoteReply(t, ri, pending.kind, reply);
@@ -283,7 +298,7 @@ function route(t: Turn, ri: Instance, pending: Pending, reply: Reply): void {
       if (ri.role === "sentinel") onRelease(ri, pending.epoch, reply);
       return;
     case "handover":
-      if (ri.role === "master") onPaused(t, ri, reply);
+      if (ri.role === "master") onPaused(t, ri, pending.attempt, reply);
       return;
     case "handoverRole":
       if (ri.role !== "slave") return;

@@ -201,7 +201,12 @@ function select(t: Turn, m: Master): void {
   const r = selectReplica(t, m);
   if (r === null) {
     emit(t, "warning", "-failover-abort-no-good-slave", m);
-    return abort(t, m);
+    // Elected and nothing done: nobody else acts in this epoch, so that the next attempt need not wait when the master, which answers
+    // again, falls silent once more.
+    const again = !m.forced && !m.sdown;
+    abort(t, m);
+    if (again) m.retryMs = t.now;
+    return;
   }
   emit(t, "warning", "+selected-slave", r);
   r.promotedFlag = true;

@@ -6,18 +6,21 @@
  *   the promotion as always; when it is seen           SLAVEOF and CLIENT UNPAUSE -> old master: held writes meet a replica
  *
  * Both pauses together last at most half of down-after: a paused master also holds the PUBLISH of original Sentinels and all behind it, and
- * must not look down to them. What is not drained by then is given up and the master goes on. A server that cannot pause writes is failed over
- * the original's way. (FAILOVER of Redis 6.2 would do, but waits for the replica's next acknowledgement, up to a second.)
+ * must not look down to them. What is not drained by then is given up, the master goes on for a while, and it is tried again a few times. A
+ * server that cannot pause writes is failed over the original's way. (FAILOVER of Redis 6.2 would do, but waits for the replica's next acknowledgement, up to a second.)
  */
 import { ReplyError, type Reply } from "../../resp/reply.ts";
 import { emit } from "./events.ts";
 import { send, sendSlaveOf } from "./links.ts";
-import { disconnected, log, wake, type Master, type Replica, type Turn } from "./state.ts";
+import { NEVER, disconnected, log, wake, type Handover, type Master, type Replica, type Turn } from "./state.ts";
 
 /** The replica is asked this often for its offset. */
 const ASK_MS = 5;
 /** Longer than this no client should wait, whatever down-after says. */
 const PAUSE_MAX_MS = 5000;
+
+/** So often in all; a busy machine may need more than one. */
+const ATTEMPTS = 3;
 
 /** What happens next in send_slaveof_noone. */
 export type Step = "wait" | "promote" | "late";
@@ -32,18 +35,14 @@ function pause(t: Turn, m: Master, kind: "discard" | "handover"): void {
   send(t, m, ["MULTI"], skip);
   send(t, m, ["CLIENT", "PAUSE", String(pauseMs(m)), "WRITE"], skip);
   send(t, m, ["ROLE"], skip);
-  send(t, m, ["EXEC"], kind === "discard" ? skip : { kind: "handover", ri: m.id });
+  send(t, m, ["EXEC"], kind === "discard" ? skip : { kind: "handover", ri: m.id, attempt: m.handover!.attempts });
 }
 
 /** Is everything at hand to promote `r`? Called at every visit of a master in send_slaveof_noone whose replica is connected. */
 export function handOver(t: Turn, m: Master, r: Replica): Step {
   if (!m.forced || m.sdown || disconnected(m) || m.roleReported !== "master") return "promote";
-  let h = m.handover;
-  if (h === null) {
-    if (!r.masterLinkUp) return "promote";
-    h = m.handover = { phase: "pausing", offset: 0, asking: false, askedMs: t.now, sinceMs: t.now };
-    pause(t, m, "handover");
-  }
+  m.handover ??= { phase: "resting", offset: 0, asking: false, askedMs: t.now, sinceMs: NEVER, attempts: 0 };
+  const h = m.handover;
   if (h.phase === "refused") return "promote";
   if (h.phase === "drained") {
     // The time that is left may be short: the master holds writes until it is told what it is.
@@ -51,26 +50,48 @@ export function handOver(t: Turn, m: Master, r: Replica): Step {
     return "promote";
   }
   const end = h.sinceMs + pauseMs(m);
-  if (t.now >= end) {
-    send(t, m, ["CLIENT", "UNPAUSE"], { kind: "discard" });
-    emit(t, "warning", "-failover-abort-master-timeout", m);
-    return "late";
+  if (t.now < end) {
+    wake(m, end);
+    if (h.phase === "draining") askReplica(t, m, r, h);
+    return "wait";
   }
-  wake(m, end);
-  if (h.phase === "draining" && !h.asking) {
-    if (t.now >= h.askedMs + ASK_MS) {
-      h.asking = true;
-      h.askedMs = t.now;
-      send(t, r, ["ROLE"], { kind: "handoverRole", ri: r.id });
-    } else wake(m, h.askedMs + ASK_MS);
-  }
+  if (h.phase !== "resting") return missed(t, m, h);
+  h.phase = "pausing";
+  h.sinceMs = t.now;
+  h.attempts++;
+  h.askedMs = t.now;
+  pause(t, m, "handover");
+  wake(m, t.now + pauseMs(m));
   return "wait";
 }
 
+/** The pause is over and the replica has not all of it: the master goes on; for as long as the pause was, or for good. */
+function missed(t: Turn, m: Master, h: Handover): Step {
+  send(t, m, ["CLIENT", "UNPAUSE"], { kind: "discard" });
+  if (h.attempts >= ATTEMPTS) {
+    emit(t, "warning", "-failover-abort-master-timeout", m);
+    return "late";
+  }
+  h.phase = "resting";
+  h.sinceMs = t.now;
+  h.asking = false;
+  wake(m, t.now + pauseMs(m));
+  log(t, "notice", `'${m.name}' was not handed over in time, attempt ${h.attempts} of ${ATTEMPTS}`);
+  return "wait";
+}
+
+function askReplica(t: Turn, m: Master, r: Replica, h: Handover): void {
+  if (h.asking) return;
+  if (t.now < h.askedMs + ASK_MS) return wake(m, h.askedMs + ASK_MS);
+  h.asking = true;
+  h.askedMs = t.now;
+  send(t, r, ["ROLE"], { kind: "handoverRole", ri: r.id });
+}
+
 /** The transaction's reply: its ROLE says how far the master had come when it stopped. */
-export function onPaused(t: Turn, m: Master, reply: Reply): void {
+export function onPaused(t: Turn, m: Master, attempt: number, reply: Reply): void {
   const h = m.handover;
-  if (h === null || h.phase !== "pausing") return;
+  if (h === null || h.phase !== "pausing" || h.attempts !== attempt) return;
   const [paused, role] = Array.isArray(reply) ? reply : [reply, null];
   if (paused === "OK" && Array.isArray(role) && role[0] === "master" && typeof role[1] === "number") {
     h.phase = "draining";

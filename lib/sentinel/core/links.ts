@@ -16,6 +16,7 @@ import {
   type Master,
   type Pending,
   type Replica,
+  type State,
   type Turn,
 } from "./state.ts";
 import { HELLO_CHANNEL } from "./types.ts";
@@ -47,6 +48,9 @@ export function send(t: Turn, ri: Instance, args: string[], pending: Pending): v
   link.pending.push(pending);
   t.out.push({ kind: "send", link: link.cmd.id, args });
 }
+
+/** What our Sentinels ask each other: who are you? An original knows no such subcommand, and that is an answer too. */
+const IDENTITY = ["SENTINEL", "IDENTITY"];
 
 export function pendingFull(ri: Instance): boolean {
   return ri.link.pending.length >= MAX_PENDING * ri.link.owners.length;
@@ -133,6 +137,7 @@ function open(t: Turn, ri: Instance, which: "cmd" | "pubsub"): void {
     if (auth !== null) send(t, ri, auth, { kind: "auth", ri: ri.id });
     send(t, ri, name, { kind: "discard" });
     sendPing(t, ri);
+    if (ri.role === "sentinel") send(t, ri, [...IDENTITY], { kind: "identity", ri: ri.id });
   } else {
     for (const args of [auth, name, ["SUBSCRIBE", HELLO_CHANNEL]]) {
       if (args === null) continue;
@@ -170,6 +175,20 @@ function resolve(t: Turn, ri: Instance): void {
   t.out.push({ kind: "resolve", host: addr.host });
   const known = lookup(t.s, addr.host);
   if (known !== "" && known !== addr.ip) ri.addr = { ...addr, ip: known };
+}
+
+/** This process was away for `ms` and heard nobody: no clock of somebody's silence has run meanwhile. */
+export function notSilence(s: State, ms: number): void {
+  const seen = new Set<Link>();
+  for (const { link } of s.instances.values()) {
+    if (seen.has(link)) continue;
+    seen.add(link);
+    link.actPingMs += ms;
+    link.lastAvailMs += ms;
+    link.lastPongMs += ms;
+    link.pubsub.lastActivityMs += ms;
+    for (const p of link.pending) if (p.kind === "ping") p.sentMs += ms;
+  }
 }
 
 function forget(t: Turn, channel: Channel): void {

@@ -6,6 +6,7 @@
 import { ReplyError, type Reply } from "../../resp/reply.ts";
 import { emit } from "./events.ts";
 import { closeLink, pendingFull, pingPeriod, send, sendHello, sendInfo, sendPing } from "./links.ts";
+import { foreign } from "./select.ts";
 import { NEVER, disconnected, masterOf, touch, wake, type Instance, type Master, type Replica, type Turn } from "./state.ts";
 
 /** Replicas are asked this often while their master is down or in failover. Redis: 1000, in sentinelSendPeriodicCommands. */
@@ -19,7 +20,7 @@ function infoPeriod(t: Turn, ri: Master | Replica): number {
   const m = ri.master;
   if (ri.reconfSent || ri.reconfInProgress || (ri.promotedFlag && m.failoverState === "wait_promotion"))
     return Math.min(usual, INFO_EAGER_MS);
-  if (m.odown || m.failoverState !== "none" || ri.masterLinkDownMs !== 0 || ri.roleReported === "master")
+  if (m.odown || m.failoverState !== "none" || ri.masterLinkDownMs !== 0 || ri.roleReported === "master" || foreign(m, ri))
     return Math.min(usual, INFO_FAST_MS);
   return usual;
 }

@@ -27,22 +27,32 @@ function awayMs(t: Turn, m: Master): number {
   return t.now - (m.roleReported === "slave" ? Math.min(since, m.roleReportedMs) : since);
 }
 
+/** Why a replica is not chosen now; "" when it may be. */
+export function reason(t: Turn, m: Master, r: Replica): string {
+  const why = unfit(t, m, r);
+  if (why !== "") return why;
+  // Soon after a switch replicas may still wait for their full sync. The master only stood still for a moment and answers again: to replace
+  // it by one that has none of its writes would lose all of them for nothing.
+  return !m.sdown && foreign(m, r) ? "another history, and the master answers" : "";
+}
+
 /**
  * The best fit replica or null: same data lineage as the master first, then priority, offset, run id (none counts as last).
  * The lineage is ours: a replica that never synced with this master holds somebody else's data whatever its offset says.
  */
 export function selectReplica(t: Turn, m: Master): Replica | null {
   let best: Replica | null = null;
-  for (const r of m.replicas.values()) if (unfit(t, m, r) === "" && (best === null || better(m, r, best))) best = r;
+  for (const r of m.replicas.values()) if (reason(t, m, r) === "" && (best === null || better(m, r, best))) best = r;
   return best;
 }
 
-function foreign(m: Master, r: Replica): number {
-  return m.replid !== "" && r.replid !== "" && m.replid !== r.replid ? 1 : 0;
+/** It has never synced with this master, as far as both have told. */
+export function foreign(m: Master, r: Replica): boolean {
+  return m.replid !== "" && r.replid !== "" && m.replid !== r.replid;
 }
 
 function better(m: Master, a: Replica, b: Replica): boolean {
-  if (foreign(m, a) !== foreign(m, b)) return foreign(m, a) < foreign(m, b);
+  if (foreign(m, a) !== foreign(m, b)) return foreign(m, b);
   if (a.priority !== b.priority) return a.priority < b.priority;
   if (a.offset !== b.offset) return a.offset > b.offset;
   if (a.runid === "" || b.runid === "") return a.runid !== "";

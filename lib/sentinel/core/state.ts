@@ -45,10 +45,11 @@ export type Pending =
   | { kind: "ping"; ri: number; sentMs: number }
   | { kind: "info"; ri: number }
   | { kind: "hello"; ri: number; epoch: number }
+  | { kind: "identity"; ri: number }
   | { kind: "ask"; ri: number; addr: Addr; vote: boolean; epoch: number }
   | { kind: "promoteExec"; ri: number }
   | { kind: "promoteRole"; ri: number }
-  | { kind: "handover"; ri: number }
+  | { kind: "handover"; ri: number; attempt: number }
   | { kind: "handoverRole"; ri: number }
   | { kind: "confirmPeer"; ri: number; replica: number; round: number }
   | { kind: "release"; ri: number; epoch: number }
@@ -66,6 +67,8 @@ export interface Link {
   lastPingMs: number;
   lastAvailMs: number;
   lastPongMs: number;
+  /** Whose program sits at the other end, of a peer. */
+  program: "unknown" | "ours" | "original";
 }
 
 interface Common {
@@ -158,16 +161,20 @@ export interface Master extends Informed {
   holders: Set<string>;
   /** The switch was published; the rest of the replicas may still be under reconfiguration. */
   switched: boolean;
+  /** When its address last changed. */
+  switchedMs: number;
   lastHintMs: number;
 }
 
 export interface Handover {
-  phase: "pausing" | "draining" | "drained" | "refused";
+  phase: "resting" | "pausing" | "draining" | "drained" | "refused";
   /** The master's replication offset with writes held. */
   offset: number;
   asking: boolean;
   askedMs: number;
+  /** Since when this phase, or the pause. */
   sinceMs: number;
+  attempts: number;
 }
 
 export interface Replica extends Informed {
@@ -259,6 +266,8 @@ export interface State {
   deadlineMs: number;
   /** After a stall: no instance is declared down before this time, replies wait in the sockets. */
   graceUntilMs: number;
+  /** The last step: what lies between it and a `persisted` was spent in the disk. */
+  lastStepMs: number;
   port: number;
   requirepass: string;
   announceIp: string;
@@ -321,6 +330,7 @@ export function newLink(now: number): Link {
     lastPingMs: NEVER,
     lastAvailMs: now,
     lastPongMs: now,
+    program: "unknown",
   };
 }
 
@@ -421,6 +431,7 @@ export function createMaster(
     retries: 0,
     holders: new Set(),
     switched: false,
+    switchedMs: NEVER,
     lastHintMs: NEVER,
   };
   s.masters.set(name, m);

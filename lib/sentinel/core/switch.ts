@@ -38,6 +38,7 @@ export function switchMaster(t: Turn, m: Master, to: Addr): void {
   closeLink(t, ownLink, "both");
   clearMaster(t, m);
   m.addr = to;
+  m.switchedMs = t.now;
   for (const r of m.replicas.values()) {
     r.confChangeMs = t.now;
     r.masterLinkDownMs = 0;

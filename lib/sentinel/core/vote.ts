@@ -116,7 +116,8 @@ export function requestVote(t: Turn, m: Master, client: ClientId, epoch: number,
   const { s } = t;
   const raised = epoch > s.currentEpoch;
   if (raised) newEpoch(t, m, epoch);
-  const grant = m.leaderEpoch < epoch && m.configEpoch < epoch && s.unsavedRetryMs === NEVER && !boundToAnother(t, m, runid);
+  const grant =
+    m.leaderEpoch < epoch && m.configEpoch < epoch && s.unsavedRetryMs === NEVER && !boundToAnother(t, m, runid) && !outOfDate(t, m, runid);
   if (!grant && !raised) return answerVote(t, m, client, down);
   const old = { oldLeader: m.leader, oldLeaderEpoch: m.leaderEpoch, oldStartMs: m.failoverStartMs };
   if (grant) {
@@ -147,6 +148,17 @@ function boundToAnother(t: Turn, m: Master, runid: string): boolean {
   if (m.releasedEpoch === m.leaderEpoch || t.now >= m.failoverStartMs + m.failoverTimeoutMs * 2) return false;
   askRelease(t, m);
   return true;
+}
+
+/**
+ * An original that has just followed a switch still counts what its peers said about the old address, and its connection to the new master
+ * may be as late as down-after: it finds the new master objectively down at once, and replaces it under everybody's writes. While those old
+ * claims can count, it gets our vote only when we have not just heard the master ourselves. If it is right, we will see so before it asks again.
+ */
+function outOfDate(t: Turn, m: Master, runid: string): boolean {
+  if (t.now - m.switchedMs > t.s.periods.ask * ASK_STALE_PERIODS + m.downAfterMs) return false;
+  if (m.peers.get(runid)?.link.program !== "original") return false;
+  return !m.sdown && !disconnected(m) && m.link.lastAvailMs > m.switchedMs && t.now - m.link.lastAvailMs < m.downAfterMs / 2;
 }
 
 /** Asks the one we voted for whether he is still at it: he knows best, and what he has given up he does not take up again. */
