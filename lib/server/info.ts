@@ -197,7 +197,7 @@ function statLines(s: Server): Line[] {
     ["pubsubshard_channels", s.service.pubsub.shards.names.size],
     // There is no fork, no defragmentation by moving keys, and no cache of sockets for MIGRATE.
     ["latest_fork_usec", 0],
-    ["total_forks", 0],
+    ["total_forks", s.stats.snapshots],
     ["migrate_cached_sockets", 0],
     ["slave_expires_tracked_keys", s.replicaExpires?.count ?? 0],
     ["active_defrag_hits", 0],

@@ -22,6 +22,7 @@ import { infoText } from "./info.ts";
 import { connectStore } from "./keyspace_events.ts";
 import { Listeners } from "./listeners.ts";
 import { bindServerCommands } from "./runs.ts";
+import { serveWaiting } from "./replication/acks.ts";
 import { replicationRuns } from "./replication/commands.ts";
 import { Replication } from "./replication/replication.ts";
 import { controlMemory } from "./memory.ts";
@@ -71,6 +72,9 @@ export async function runServer(invocation: Invocation): Promise<void> {
   const persistence = new Persistence(s);
   const aof = new Aof(s, persistence);
   const replication = new Replication(s, persistence);
+  replication.aofOffset = () => aof.syncedOffset;
+  aof.streamOffset = () => replication.offset;
+  aof.onSynced = () => serveWaiting(replication);
   const scripting = new Scripting(s);
   s.parts.scriptMemory = () => scripting.memory();
   bindServerCommands(s, scriptingRuns(scripting), persistenceRuns(persistence), aof.runs(), replicationRuns(replication));

@@ -53,6 +53,8 @@ export class Stats {
   aclDeniedChannel: number;
   peakMemory: number;
   dumpPayloadSanitizations: number;
+  /** Snapshots begun: INFO total_forks, where Redis counts its children. */
+  snapshots: number;
   readonly ops: Rate;
   readonly input: Rate;
   readonly output: Rate;
@@ -76,6 +78,7 @@ export class Stats {
     this.aclDeniedChannel = 0;
     this.peakMemory = 0;
     this.dumpPayloadSanitizations = 0;
+    this.snapshots = 0;
     this.ops = new Rate();
     this.input = new Rate();
     this.output = new Rate();
@@ -92,6 +95,7 @@ export class Stats {
     this.syncFull = this.syncPartialOk = this.syncPartialErr = 0;
     this.aclDeniedAuth = this.aclDeniedCmd = this.aclDeniedKey = this.aclDeniedChannel = 0;
     this.dumpPayloadSanitizations = 0;
+    this.snapshots = 0;
     for (const rate of [this.ops, this.input, this.output, this.inputRepl, this.outputRepl, this.cycles, this.turns]) rate.reset();
   }
 }

@@ -8,13 +8,14 @@ import { dirname, join, resolve } from "node:path";
 import { strerror } from "../../bytes/errno.ts";
 import { moveIntoPlace, removeQuietly } from "./move_into_place.ts";
 import { giveChunk, type ChunkSink } from "./rdb_writer.ts";
-import { SaveHelper, named } from "./save_helper.ts";
+import { SaveHelper, named, type FileKind } from "./save_helper.ts";
 import type { Sink } from "./snapshot_job.ts";
 
 /** Bytes that wait for the disk before the walk has to wait. */
 const FULL_BYTES = 8 * 1024 * 1024;
 
 export interface FileSinkOptions {
+  kind: FileKind;
   temporary: string;
   /** The name it gets when it is complete. */
   target: string;
@@ -67,8 +68,10 @@ export class FileSink implements Sink {
     this.helper = null;
     try {
       const folder = dirname(this.temporary);
-      this.helper = new SaveHelper({ folder, target: this.target }, (reason, signal) => this.helperEnded(reason, signal));
-      const own = join(folder, named(this.helper.pid));
+      this.helper = new SaveHelper({ kind: options.kind, folder, target: this.target }, (reason, signal) =>
+        this.helperEnded(reason, signal),
+      );
+      const own = join(folder, named(options.kind, this.helper.pid));
       renameSync(this.temporary, own);
       this.temporary = own;
     } catch (error) {

@@ -196,6 +196,7 @@ export class Persistence {
     );
     this.job = job;
     this.jobIsFile = false;
+    server.stats.snapshots++;
     return job;
   }
 
@@ -221,6 +222,7 @@ export class Persistence {
       const job: SnapshotJob = this.startSnapshot(
         () => {
           const sink = new FileSink({
+            kind: "rdb",
             temporary,
             target: path,
             drained: () => job.wake(),

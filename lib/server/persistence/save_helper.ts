@@ -22,14 +22,14 @@ export class SaveHelper {
   private ended: HelperEnd | null;
 
   /**
-   * Starts it for a temporary file of that folder, which the caller names `named(pid)` at once, as Redis' child names its file; null for a save
-   * that goes to replicas' sockets, where it only stands for the save. Throws when no process can be had.
+   * Starts it for a temporary file of that folder, which the caller names `named(kind, pid)` at once, as Redis' child names its file; null for
+   * a save that goes to replicas' sockets, where it only stands for the save. Throws when no process can be had.
    */
-  constructor(file: { folder: string; target: string } | null, ended: HelperEnd) {
+  constructor(file: { kind: FileKind; folder: string; target: string } | null, ended: HelperEnd) {
     this.ended = ended;
-    this.child = Bun.spawn([...ownCommand(), "--save-helper", ...(file === null ? [] : [file.folder, file.target])], {
+    this.child = Bun.spawn([...ownCommand(), "--save-helper", ...(file === null ? [] : [file.kind, file.folder, file.target])], {
       // What ps shows, and main.ts' mode word works under this name.
-      argv0: file === null ? "redis-rdb-to-slaves" : "redis-rdb-bgsave",
+      argv0: file === null ? "redis-rdb-to-slaves" : file.kind === "rdb" ? "redis-rdb-bgsave" : "redis-aof-rewrite",
       env: cleanEnvironment(),
       stdin: "pipe",
       stdout: "pipe",
@@ -67,21 +67,24 @@ export class SaveHelper {
   }
 }
 
+/** What is saved: a data set's file, or the base of append only files. */
+export type FileKind = "rdb" | "aof";
+
 /** The name of the temporary file that belongs to the helper with this pid. */
-export function named(pid: number): string {
-  return `temp-${pid}.rdb`;
+export function named(kind: FileKind, pid: number): string {
+  return kind === "rdb" ? `temp-${pid}.rdb` : `temp-rewriteaof-bg-${pid}.aof`;
 }
 
-/** The helper's own life: `--save-helper [FOLDER TARGET]`. */
+/** The helper's own life: `--save-helper [KIND FOLDER TARGET]`. */
 export function runSaveHelper(args: readonly string[]): never {
-  const [folder, target] = args;
+  const [kind, folder, target] = args;
   // Ctrl-C at the terminal is the server's to answer.
   process.on("SIGINT", () => undefined);
   if (folder === undefined) {
     waitForCommit();
     process.exit(0);
   }
-  const temporary = join(folder, named(process.pid));
+  const temporary = join(folder, named(kind as FileKind, process.pid));
   const reasons: string[] = [];
   let done = false;
   try {

@@ -37,6 +37,7 @@ import type { Consumer } from "../../propagation.ts";
 import type { Server, ShutdownWish } from "../../server.ts";
 import { FileSink } from "../file_sink.ts";
 import { KILLED, type Persistence } from "../persistence.ts";
+import { named } from "../save_helper.ts";
 import type { SnapshotJob } from "../snapshot_job.ts";
 import { emptyManifest, manifestText, parseManifest, type Manifest } from "./manifest.ts";
 import { loadAofFile } from "./load.ts";
@@ -66,6 +67,11 @@ export class Aof implements Consumer {
   private syncing: boolean;
   private lastSyncMs: number;
   private delayedSyncs: number;
+  /** Set by replication: offset of the stream, and who wants to know that more of it is on the disk. */
+  streamOffset: () => number;
+  onSynced: () => void;
+  /** Of the stream, what is on the disk; it counts once the state is `on`. */
+  private synced: number;
   private writeError: string;
   private retryMs: number;
   // ---- rewrite
@@ -98,6 +104,9 @@ export class Aof implements Consumer {
     this.syncing = false;
     this.lastSyncMs = 0;
     this.delayedSyncs = 0;
+    this.streamOffset = () => 0;
+    this.onSynced = () => {};
+    this.synced = 0;
     this.writeError = "";
     this.retryMs = 0;
     this.job = null;
@@ -175,7 +184,7 @@ export class Aof implements Consumer {
     const { config, log } = server;
     if (!config.bool("appendonly")) return false;
     try {
-      if (!existsSync(this.directory)) mkdirSync(this.directory, { mode: 0o755 });
+      this.makeDirectory();
     } catch (error) {
       server.process.fail(`Can't open or create append-only dir ${this.directory}: ${strerror(error)}`);
     }
@@ -203,6 +212,10 @@ export class Aof implements Consumer {
     server.propagation.aof = this;
     this.deleteHistory();
     return true;
+  }
+
+  private makeDirectory(): void {
+    if (!existsSync(this.directory)) mkdirSync(this.directory, { mode: 0o755 });
   }
 
   private readManifest(): void {
@@ -341,6 +354,7 @@ export class Aof implements Consumer {
       if (policy === "always") {
         fdatasyncSync(this.fd);
         this.lastSyncMs = clock.nowMs;
+        this.synced = this.streamOffset();
       } else this.unsynced = true;
     } catch (error) {
       return this.failed(error, written, policy);
@@ -394,7 +408,8 @@ export class Aof implements Consumer {
     ) {
       this.syncing = true;
       this.unsynced = false;
-      const fd = this.fd;
+      const { fd } = this;
+      const offset = this.streamOffset();
       fdatasync(fd, (error) => {
         this.syncing = false;
         this.lastSyncMs = clock.nowMs;
@@ -402,7 +417,11 @@ export class Aof implements Consumer {
         if (error) {
           this.unsynced = true;
           this.failed(error, 0, "everysec");
-        } else if (this.n === 0) this.solved();
+          return;
+        }
+        if (this.n === 0) this.solved();
+        this.synced = Math.max(this.synced, offset);
+        this.onSynced();
       });
     } else if (this.syncing && nowMs - this.lastSyncMs > 3000) this.delayedSyncs++;
     this.maybeRewrite(nowMs);
@@ -418,14 +437,17 @@ export class Aof implements Consumer {
   private turnOn(): string | null {
     if (this.state !== "off") return null;
     try {
-      if (!existsSync(this.directory)) mkdirSync(this.directory, { mode: 0o755 });
+      this.makeDirectory();
       this.readManifest();
     } catch (error) {
       return `Unable to turn on AOF. Check server logs. (${strerror(error)})`;
     }
     this.state = "waiting";
     this.server.propagation.aof = this;
-    if (this.persistence.busy) {
+    if (this.server.dispatcher.depth > 1) {
+      this.scheduled = true;
+      this.server.log.notice("AOF was enabled during a transaction. An AOF background was scheduled to start when possible.");
+    } else if (this.persistence.busy) {
       this.scheduled = true;
       this.server.log.notice(
         "AOF was enabled but there is already another background operation. An AOF background was scheduled to start when possible.",
@@ -510,12 +532,20 @@ export class Aof implements Consumer {
     // What the disk did not take is in the data as well: in the next file it would be done twice.
     if (this.n > 0) return this.later();
     try {
+      this.makeDirectory();
+    } catch (error) {
+      log.warning(`Can't open or create append-only dir ${this.directory}: ${strerror(error)}`);
+      return this.later();
+    }
+    try {
+      if (this.state === "off") this.readManifest();
       if (this.state === "waiting") {
         this.dropTemporary();
         this.temporaryIncr = `temp-${this.base}.incr`;
         this.open(this.temporaryIncr);
         ftruncateSync(this.fd, 0);
         this.fileBytes = 0;
+        this.synced = this.streamOffset();
       } else if (this.state === "on" && !this.nextFile()) return this.later();
     } catch (error) {
       log.warning(`Can't open the append-only file: ${strerror(error)}`);
@@ -526,24 +556,29 @@ export class Aof implements Consumer {
     this.rewrites++;
     const seq = this.manifest.baseSeq + 1;
     const name = `${this.base}.${seq}.base.rdb`;
-    const temporary = `temp-rewriteaof-bg-${process.pid}.aof`;
+    const temporary = named("aof", process.pid);
+    let pid = process.pid;
     try {
       this.job = persistence.startSnapshot(
-        () =>
-          new FileSink({
+        () => {
+          const sink = new FileSink({
+            kind: "aof",
             temporary,
             target: this.path(name),
             drained: () => this.job?.wake(),
             failed: (reason) => this.job?.abort(reason),
             log: (text) => log.warning(text),
-          }),
+          });
+          ({ pid } = sink);
+          return sink;
+        },
         (error) => this.rewritten(error, name, seq, incrs),
       );
     } catch (error) {
       this.rewritten(strerror(error), name, seq, incrs);
       return false;
     }
-    log.notice(`Background append only file rewriting started by pid ${process.pid}`);
+    log.notice(`Background append only file rewriting started by pid ${pid}`);
     return this.job !== null;
   }
 
@@ -603,7 +638,7 @@ export class Aof implements Consumer {
       const incr = this.nextIncr();
       renameSync(this.path(this.temporaryIncr), this.path(incr));
       this.temporaryIncr = "";
-    } else if (incrs > 0) m.history.push(...m.incrs.splice(0, incrs - 1));
+    } else m.history.push(...m.incrs.splice(0, this.state === "off" ? incrs : Math.max(0, incrs - 1)));
     syncDirectorySync(this.directory);
     if (this.persist()) {
       log.notice("Background AOF rewrite finished successfully");
