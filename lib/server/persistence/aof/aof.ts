@@ -364,6 +364,12 @@ export class Aof implements Consumer {
     this.n = 0;
     if (this.pending.length > 4 * 1024 * 1024) this.pending = Buffer.allocUnsafeSlow(PENDING_BYTES);
     this.solved();
+    if (policy === "always") this.onSynced();
+  }
+
+  /** Offset of the stream that is on the disk; -1 while append only files are off. */
+  get syncedOffset(): number {
+    return this.state === "off" ? -1 : this.state === "on" ? this.synced : 0;
   }
 
   /** Everything is written, or synced, again. */
