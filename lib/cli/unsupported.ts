@@ -3,7 +3,6 @@
  *
  * Where going on without it would open a door, the start is refused: better none than another one than was meant.
  */
-import { createHash } from "node:crypto";
 import type { Config } from "../config/config.ts";
 
 /** Why there can be no start with this configuration, in the words of the start-up log; null when there can. */
@@ -18,21 +17,7 @@ export function refusal(config: Config): string | null {
   if (config.bool("cluster-enabled") && !config.sentinel)
     return "cluster-enabled yes: redisha does not do Redis Cluster. It keeps one data set available with Sentinels and its proxy.";
   if (config.number("tls-port") !== 0) return `tls-port ${config.number("tls-port")}: this version of redisha does not speak TLS.`;
-  if (config.text("aclfile") !== "") return "aclfile: this version of redisha knows the default user alone; its password is requirepass.";
-  const user = config.users.find((words) => !isPlainDefault(words, config.text("requirepass")));
-  if (user !== undefined)
-    return `user ${user[0]}: this version of redisha knows the default user alone, who may do everything; its password is requirepass.`;
   return null;
-}
-
-/** The line that CONFIG REWRITE leaves in every file: the default user, with every right and the password that requirepass gives. */
-function isPlainDefault(words: readonly string[], password: string): boolean {
-  const [name, ...rules] = words;
-  if (name !== "default") return false;
-  const usual = ["on", "sanitize-payload", "~*", "&*", "+@all", "allkeys", "allchannels", "allcommands"];
-  const open = ["nopass"];
-  const secret = [`>${password}`, `#${createHash("sha256").update(Buffer.from(password, "latin1")).digest("hex")}`];
-  return rules.every((rule) => usual.includes(rule) || (password === "" ? open : secret).includes(rule));
 }
 
 /** CONFIG SET may not ask for it either. */

@@ -91,7 +91,7 @@ function hello(service: Service, call: Call): void {
       if (!isPlainWord(name)) return out.error(BAD_NAME);
     } else return out.errorText(`ERR Syntax error in HELLO option '${call.text(i)}'`);
   }
-  if (user !== null && !service.users.authenticate(client, user, password)) return out.error(ERR.wrongPass);
+  if (user !== null && !service.users.authenticate(client, user, password, call.text(0))) return out.error(ERR.wrongPass);
   if (!client.authenticated) return out.error(HELLO_NO_AUTH);
   if (name !== null) client.name = name;
   if (version !== 0) out.resp = version as 2 | 3;
@@ -121,7 +121,7 @@ function auth(service: Service, call: Call): void {
   const { users } = service;
   if (call.argc === 2 && users.default.noPass) return out.error(NO_PASSWORD_SET);
   const name = call.argc === 2 ? "default" : call.text(1);
-  if (users.authenticate(call.client, name, call.text(call.argc - 1))) out.ok();
+  if (users.authenticate(call.client, name, call.text(call.argc - 1), call.text(0))) out.ok();
   else out.error(ERR.wrongPass);
 }
 

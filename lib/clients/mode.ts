@@ -9,8 +9,6 @@ export interface Mode {
   // ---- dispatch (dispatch.ts Host says when)
   refuse(call: Call, bits: number): Buffer | null;
   changed(call: Call): void;
-  /** The ACL's word on a restricted user's command; null: allowed. */
-  denied(call: Call): Buffer | null;
   beforeFlush(): boolean;
   /** A unit of execution has ended (a client's command, EXEC, a script, a served blocked client): send what it changed. */
   afterUnit(): void;
@@ -55,7 +53,6 @@ export function plainMode(): Mode {
   return {
     refuse: () => null,
     changed() {},
-    denied: () => null,
     beforeFlush: () => true,
     afterUnit() {},
     beginUnit() {},

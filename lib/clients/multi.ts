@@ -6,6 +6,7 @@
  * Follows Redis 7.2 multi.c: what spoils a transaction, which error EXEC then gives, and that blocking commands do not block in it.
  */
 import { ERR, errorLine } from "../resp/errors.ts";
+import { ALLOWED, DENIED_CHANNEL, DENIED_KEY, type Verdict } from "./acl/selector.ts";
 import type { Runs } from "./bind.ts";
 import type { Call } from "./call.ts";
 import {
@@ -20,8 +21,10 @@ import {
 } from "./client.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import type { Mode } from "./mode.ts";
+import type { Users } from "./users.ts";
 import type { Watching } from "./watch.ts";
 
+/** EXEC's words for a command that was allowed when it was queued (Redis multi.c). */
 const NO_LONGER_ALLOWED =
   "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. " +
   "This command is no longer allowed for the following reason: ";
@@ -30,11 +33,13 @@ export class Transactions {
   private readonly dispatcher: Dispatcher;
   private readonly mode: Mode;
   readonly watching: Watching;
+  private readonly users: Users;
 
-  constructor(dispatcher: Dispatcher, mode: Mode, watching: Watching) {
+  constructor(dispatcher: Dispatcher, mode: Mode, watching: Watching, users: Users) {
     this.dispatcher = dispatcher;
     this.mode = mode;
     this.watching = watching;
+    this.users = users;
     dispatcher.execAborted = (call) => this.discard(call.client);
   }
 
@@ -114,9 +119,9 @@ export class Transactions {
       call.start = 0;
       call.end = queued.buf.length;
       if (client.gates & CLIENT_ACL) {
-        const line = this.mode.denied(call);
-        if (line !== null) {
-          outer.out.error(errorLine(NO_LONGER_ALLOWED + reason(line)));
+        const verdict = this.users.check(call, "multi");
+        if (verdict !== ALLOWED) {
+          outer.out.error(errorLine(NO_LONGER_ALLOWED + reason(verdict)));
           continue;
         }
       }
@@ -125,10 +130,8 @@ export class Transactions {
   }
 }
 
-/** Redis multi.c words the reasons of EXEC apart from those of dispatch. */
-function reason(line: Buffer): string {
-  const text = line.toString("latin1");
-  if (text.includes("key")) return "no permission to touch the specified keys";
-  if (text.includes("channel")) return "no permission to access one of the channels used as arguments";
+function reason(verdict: Verdict): string {
+  if (verdict === DENIED_KEY) return "no permission to touch the specified keys";
+  if (verdict === DENIED_CHANNEL) return "no permission to access one of the channels used as arguments";
   return "no permission to execute the command or subcommand";
 }

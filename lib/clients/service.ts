@@ -8,6 +8,7 @@
  * A mode that serves fewer commands binds fewer rows. Leaves out keyspaces, replication and configuration: they are the mode's.
  */
 import type { Log } from "../log/log.ts";
+import { AclFile } from "./acl/file.ts";
 import { aclCommands } from "./acl_commands.ts";
 import type { Runs } from "./bind.ts";
 import { Blocking } from "./blocking.ts";
@@ -41,6 +42,7 @@ export class Service {
   readonly dispatcher: Dispatcher;
   readonly ingest: Ingest;
   readonly users: Users;
+  readonly aclFile: AclFile;
   readonly registry: Registry;
   readonly pubsub: PubSub;
   readonly watching: Watching;
@@ -57,7 +59,8 @@ export class Service {
     this.mode = mode;
     this.settings = settings;
     const dispatcher = (this.dispatcher = new Dispatcher(this.host()));
-    const users = (this.users = new Users(dispatcher.clients));
+    const users = (this.users = new Users(dispatcher, settings, (client) => this.registry.free(client)));
+    this.aclFile = new AclFile(users, settings, log);
     const registry = (this.registry = new Registry(dispatcher, settings, users, log, {
       arrived: (client) => void mode.select(client, 0),
       left: (client) => this.forget(client),
@@ -84,7 +87,7 @@ export class Service {
       published: (call) => mode.published(call),
     });
     this.watching = new Watching(mode);
-    this.transactions = new Transactions(dispatcher, mode, this.watching);
+    this.transactions = new Transactions(dispatcher, mode, this.watching, users);
     this.latency = new LatencyEvents(dispatcher, settings);
     this.slowlog = new SlowLog(settings);
     this.blocking = new Blocking(dispatcher, mode, {
@@ -109,7 +112,7 @@ export class Service {
     return {
       refuse: (call, bits) => mode.refuse(call, bits),
       changed: (call) => mode.changed(call),
-      denied: (call) => mode.denied(call),
+      denied: (call) => this.users.denied(call),
       afterUnit: () => {
         mode.afterUnit();
         // A script that lets others have a turn is not at its end.
@@ -195,6 +198,7 @@ export class Service {
   resetStats(): void {
     this.registry.resetStats();
     this.errors.reset();
+    this.users.log.resetStats();
     this.dispatcher.totalCommands = 0;
     this.tracking.countReset();
     this.dispatcher.loop.reset();

@@ -36,6 +36,10 @@ export interface ClientSettings {
   maxMemoryClientsBytes: number;
   /** maxmemory is set: clients' buffers count. */
   memoryLimited: boolean;
+  /** aclfile; "": none. */
+  aclFile: string;
+  /** acllog-max-len: entries of ACL LOG. */
+  aclLogMaxLength: number;
   /** tracking-table-max-keys; 0: no limit. */
   trackingTableMaxKeys: number;
 }
@@ -64,6 +68,8 @@ export function defaultSettings(): ClientSettings {
     latencyPercentiles: [50, 99, 99.9],
     maxMemoryClientsBytes: 0,
     memoryLimited: false,
+    aclFile: "",
+    aclLogMaxLength: 128,
     trackingTableMaxKeys: 1000000,
   };
 }

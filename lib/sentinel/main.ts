@@ -8,6 +8,7 @@ import { accessSync, constants } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { strerror } from "../bytes/errno.ts";
 import { systemPath } from "../bytes/path.ts";
+import { userLineReader } from "../clients/acl/configure.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { beginRedis, type RedisProcess } from "../cli/redis_process.ts";
 import { commandRenamer } from "../commands/rename.ts";
@@ -38,6 +39,7 @@ export async function runSentinel(invocation: Invocation): Promise<void> {
   const process = await beginRedis(invocation, {
     handlers: () => ({
       renameCommand: commandRenamer("sentinel"),
+      user: userLineReader("sentinel"),
       sentinel: (words, line, text) => {
         const error = checkSentinelStatement(words);
         if (error === null) lines.push({ words: [...words], line, text });
@@ -126,7 +128,7 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
   const driver = new Driver({
     engine,
     log,
-    file: new StateFile(config.file!, config, log),
+    file: new StateFile(config.file!, config, log, () => server.service.users.configLines()),
     scripts,
     publish: (channel, payload) => server.publish(channel, payload),
     bindSource: () => config.text("bind-source-addr"),
@@ -142,7 +144,7 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
     process.end(0);
   };
   server = new SentinelServer({ config, log, driver, engine, scripts, shutdown });
-  const failed = server.start();
+  const failed = server.service.aclFile.begin(config.users) ?? server.start();
   if (failed !== null) process.fail(failed);
   process.ready();
   driver.start();

@@ -6,6 +6,7 @@
  */
 import { isIP } from "node:net";
 import { strerror } from "../bytes/errno.ts";
+import { followAclConfig } from "../clients/acl/configure.ts";
 import { bindRows } from "../clients/bind.ts";
 import { BLOCKED_ON_OTHER } from "../clients/blocking.ts";
 import type { Call } from "../clients/call.ts";
@@ -69,10 +70,8 @@ export class SentinelServer {
       settings.maxBulkBytes = config.number("proto-max-bulk-len");
       service.configure();
     });
-    config.watch("requirepass", () => {
-      service.users.setDefaultPassword(config.text("requirepass"));
-      driver.feed({ kind: "settings", requirepass: config.text("requirepass") });
-    });
+    followAclConfig(service, config);
+    config.watch("requirepass", () => driver.feed({ kind: "settings", requirepass: config.text("requirepass") }));
   }
 
   /** Rows of the table to functions. */

@@ -20,13 +20,16 @@ export class StateFile {
   readonly path: string;
   private readonly config: Config;
   private readonly log: Log;
+  /** The `user` lines; null when an ACL file keeps the users. */
+  private readonly users: () => readonly string[] | null;
   private lastError: string | null;
   private complainedMs: number;
 
-  constructor(path: string, config: Config, log: Log) {
+  constructor(path: string, config: Config, log: Log, users: () => readonly string[] | null) {
     this.path = path;
     this.config = config;
     this.log = log;
+    this.users = users;
     this.lastError = null;
     this.complainedMs = -Infinity;
   }
@@ -35,8 +38,7 @@ export class StateFile {
   save(directives: string[][]): string | null {
     try {
       const old = readOld(this.path);
-      const users = this.config.users.map((words) => words.join(" "));
-      const entries = [...this.config.rewriteEntries(users), ...sentinelEntries(directives)];
+      const entries = [...this.config.rewriteEntries(this.users()), ...sentinelEntries(directives)];
       const text = rewriteConfigText(old, entries, sentinelKeyOf(redisKeyOf(this.config)));
       const failure = text === old ? null : replaceFileSync(this.path, text);
       if (failure !== null) return this.complain(failure.reason);

@@ -54,7 +54,7 @@ function configRewrite(s: Server, c: Call): void {
   if (config.file === null) return c.out.errorText("ERR The server is running without a config file");
   const path = systemPath(config.file);
   const old = existsSync(path) ? readFileSync(path, "latin1") : "";
-  const text = rewriteConfigText(old, config.rewriteEntries(null), redisKeyOf(config));
+  const text = rewriteConfigText(old, config.rewriteEntries(s.service.users.configLines()), redisKeyOf(config));
   const failed = replaceFileSync(config.file, Buffer.from(text, "latin1"));
   if (failed !== null) {
     log.warning(`CONFIG REWRITE failed: ${failed.log}`);

@@ -226,10 +226,10 @@ function statLines(s: Server): Line[] {
     ["eventloop_duration_cmd_sum", Math.floor(loop.commandMicros)],
     ["instantaneous_eventloop_cycles_per_sec", Math.round(t.cycles.perSecond)],
     ["instantaneous_eventloop_duration_usec", Math.round(t.turns.perSecond / 1000)],
-    ["acl_access_denied_auth", t.aclDeniedAuth],
-    ["acl_access_denied_cmd", t.aclDeniedCmd],
-    ["acl_access_denied_key", t.aclDeniedKey],
-    ["acl_access_denied_channel", t.aclDeniedChannel],
+    ["acl_access_denied_auth", s.service.users.log.deniedAuth],
+    ["acl_access_denied_cmd", s.service.users.log.deniedCommand],
+    ["acl_access_denied_key", s.service.users.log.deniedKey],
+    ["acl_access_denied_channel", s.service.users.log.deniedChannel],
   ];
 }
 

@@ -15,6 +15,7 @@ import { setAccessTime } from "../store/access.ts";
 import { clock, resyncClock } from "../time/clock.ts";
 import { ffiProblem, releasePages } from "../os/ffi.ts";
 import { pageBytes } from "../os/machine.ts";
+import { followAclConfig, userLineReader } from "../clients/acl/configure.ts";
 import { clientLine } from "../clients/info_line.ts";
 import { applyClientConfig, applyStoreConfig } from "./apply_config.ts";
 import { startCron } from "./cron.ts";
@@ -40,6 +41,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   const process = await beginRedis(invocation, {
     handlers: () => ({
       renameCommand: commandRenamer("server"),
+      user: userLineReader("server"),
     }),
     sections: () =>
       server === null
@@ -66,7 +68,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   const s = server;
   applyStoreConfig(config);
   applyClientConfig(config, s.service.settings, () => s.service.configure());
-  config.watch("requirepass", (c) => s.service.users.setDefaultPassword(c.text("requirepass")));
+  followAclConfig(s.service, config);
   connectStore(s);
   controlMemory(s);
   const persistence = new Persistence(s);
@@ -79,6 +81,8 @@ export async function runServer(invocation: Invocation): Promise<void> {
   s.parts.scriptMemory = () => scripting.memory();
   bindServerCommands(s, scriptingRuns(scripting), persistenceRuns(persistence), aof.runs(), replicationRuns(replication));
 
+  const usersRefused = s.service.aclFile.begin(config.users);
+  if (usersRefused !== null) process.fail(usersRefused);
   const listeners = new Listeners(s, s.service.ingest.handler);
   const refused = listeners.start();
   if (refused !== null) process.fail(refused);

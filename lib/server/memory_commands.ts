@@ -74,7 +74,7 @@ function stats(s: Server, c: Call): void {
     out.bulkText(name);
     out.doubleText(doubleText(v));
   };
-  out.map(26 + filled.length);
+  out.map(27 + filled.length);
   int("peak.allocated", m.peak);
   int("total.allocated", m.used);
   int("startup.allocated", m.startup);

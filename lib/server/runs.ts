@@ -13,6 +13,7 @@ import { listWaitRuns } from "../commands/list_wait.ts";
 import { memoryRuns } from "../commands/memory.ts";
 import { setRuns } from "../commands/set.ts";
 import { sortRuns } from "../commands/sort.ts";
+import { KEY } from "../commands/table/row.ts";
 import { streamRuns } from "../commands/stream.ts";
 import { streamGroupRuns } from "../commands/stream_group.ts";
 import { streamInfoRuns } from "../commands/stream_info.ts";
@@ -54,7 +55,7 @@ export function bindServerCommands(server: Server, ...more: Runs[]): void {
     ...streamGroupRuns(server.service.blocking),
     ...streamInfoRuns,
     ...genericRuns(server.databases),
-    ...sortRuns((c) => !c.client.user?.restricted),
+    ...sortRuns((c) => server.service.users.mayReadAllKeys(c, KEY.access)),
     ...memoryRuns,
     ...serverRuns(server),
     ...memoryCommandRuns(server),

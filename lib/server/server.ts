@@ -73,7 +73,6 @@ export interface Parts {
   replicaFloorBytes(): number;
   divert(client: Client, chunk: Buffer): boolean;
   timedOut(client: Client): void;
-  denied(call: Call): Buffer | null;
   /** The pause that held the link to the master is over. */
   resumed(client: Client): void;
   /** SHUTDOWN: some replica lacks something that it may still get. */
@@ -163,7 +162,6 @@ export class Server implements Mode {
       replicaFloorBytes: () => 0,
       divert: () => false,
       timedOut() {},
-      denied: () => null,
       resumed() {},
       replicasBehind: () => false,
       holdForReplicas() {},
@@ -239,9 +237,6 @@ export class Server implements Mode {
     if (this.replicaExpires !== null) this.replicaExpires.note(call);
     this.propagation.changed(call);
     this.parts.wrote(call.client);
-  }
-  denied(call: Call): Buffer | null {
-    return this.parts.denied(call);
   }
   beforeFlush(): boolean {
     return this.parts.beforeFlush();

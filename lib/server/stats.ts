@@ -47,10 +47,6 @@ export class Stats {
   syncFull: number;
   syncPartialOk: number;
   syncPartialErr: number;
-  aclDeniedAuth: number;
-  aclDeniedCmd: number;
-  aclDeniedKey: number;
-  aclDeniedChannel: number;
   peakMemory: number;
   dumpPayloadSanitizations: number;
   /** Snapshots begun: INFO total_forks, where Redis counts its children. */
@@ -72,10 +68,6 @@ export class Stats {
     this.syncFull = 0;
     this.syncPartialOk = 0;
     this.syncPartialErr = 0;
-    this.aclDeniedAuth = 0;
-    this.aclDeniedCmd = 0;
-    this.aclDeniedKey = 0;
-    this.aclDeniedChannel = 0;
     this.peakMemory = 0;
     this.dumpPayloadSanitizations = 0;
     this.snapshots = 0;
@@ -93,7 +85,6 @@ export class Stats {
     this.replInput = this.replOutput = 0;
     this.unexpectedErrors = 0;
     this.syncFull = this.syncPartialOk = this.syncPartialErr = 0;
-    this.aclDeniedAuth = this.aclDeniedCmd = this.aclDeniedKey = this.aclDeniedChannel = 0;
     this.dumpPayloadSanitizations = 0;
     this.snapshots = 0;
     for (const rate of [this.ops, this.input, this.output, this.inputRepl, this.outputRepl, this.cycles, this.turns]) rate.reset();

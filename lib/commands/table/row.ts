@@ -101,6 +101,8 @@ export interface CommandLiteral {
   readonly flags?: string;
   readonly keys?: string;
   readonly keysBy?: KeySearch;
+  /** Channels among its arguments, for the ACL: the first one, or all of them as names or as patterns. Leaving channels is free. */
+  readonly channels?: "publish" | "names" | "patterns";
   /** Hints for clients and proxies, as words: "request_policy:all_shards response_policy:agg_sum". */
   readonly tips?: string;
   /** Complexity; O(1) when it is not given, nothing when it is empty. */
@@ -173,6 +175,7 @@ export class Row {
   /** Union of the specs' KEY bits. */
   readonly keyFlags: number;
   readonly keysBy: KeySearch | null;
+  readonly channels: "publish" | "names" | "patterns" | null;
   /** NO_KEYS, KEYS_BY_RANGE or KEYS_BY_SEARCH. */
   readonly keysKind: number;
   /** What COMMAND shows: positions of the keys that lie at fixed places; 0 0 0 when there are none. */
@@ -195,6 +198,7 @@ export class Row {
     this.keys = places.specs;
     this.keyFlags = places.flags;
     this.keysBy = doc.keysBy ?? null;
+    this.channels = doc.channels ?? null;
     this.keysKind = places.kind;
     this.firstKey = places.first;
     this.lastKey = places.last;

@@ -9,8 +9,10 @@
 import { doubleText } from "../../bytes/number.ts";
 import { sha1Hex } from "../../bytes/sha1.ts";
 import { CLIENT_ACL, FLAG_MASTER, FLAG_TRUSTED, type Client } from "../../clients/client.ts";
+import { ALLOWED } from "../../clients/acl/selector.ts";
 import { GATE_MISCONF, GATE_NOREPLICAS, GATE_READONLY, GATE_STALE, type Command } from "../../clients/command.ts";
 import type { Call } from "../../clients/call.ts";
+import { refusal as refusalText } from "../../clients/users.ts";
 import { FLAG } from "../../commands/table/row.ts";
 import { REDIS_VERSION } from "../../config/version.ts";
 import { LEVELS } from "../../log/redis_line.ts";
@@ -113,8 +115,8 @@ function refusal(host: ScriptHost, run: ScriptRun, call: Call): string | null {
   if (f & FLAG.noscript && !debugSwitches.anyInScripts) return "This Redis command is not allowed from script";
   if (closed & GATE_STALE && !obeyed) return "Can not execute the command on a stale replica";
   if (host.client.gates & CLIENT_ACL) {
-    const line = server.denied(call);
-    if (line !== null) return `ACL failure in script: ${line.toString("latin1", 1, line.length - 2).replace(/^NOPERM /, "")}`;
+    const verdict = server.service.users.check(call, "lua");
+    if (verdict !== ALLOWED) return `ACL failure in script: ${refusalText(verdict, host.client.user!, command)}`;
   }
   if (run.readOnly && f & (FLAG.write | FLAG.may_replicate)) return "Write commands are not allowed from read-only scripts.";
   if (f & FLAG.write && !run.wrote && !obeyed) {
@@ -226,7 +228,7 @@ function runFunctions(vm: LuaVm, host: ScriptHost): Record<string, LuaFunction> 
       const call = d.callAt(d.depth);
       Object.assign(call, { client: host.client, out: host.capture, buf: request.buf, at: request.at, argc, start: 0, end: request.n });
       call.command = command;
-      const allowed = (host.client.gates & CLIENT_ACL) === 0 || host.server.denied(call) === null;
+      const allowed = host.server.service.users.verdict(host.client.user, call) === ALLOWED;
       api.lua_pushboolean(L, allowed ? 1 : 0);
       return 1;
     },
