@@ -26,6 +26,9 @@ switch (invocation.mode) {
   case "server":
     await (await import("./lib/server/main.ts")).runServer(invocation);
     break;
+  case "cli":
+    process.exit(await (await import("./lib/redis_cli/main.ts")).runCli(invocation.args));
+    break;
   case "save-helper":
     (await import("./lib/server/persistence/save_helper.ts")).runSaveHelper(invocation.args);
     break;

@@ -47,13 +47,13 @@ export async function ownHelp(): Promise<string> {
       subCommands: {
         "--proxy": form("--proxy", "the proxy: [haproxy.cfg] or -f FILE, and HAProxy's other options; -c checks the file"),
         "--stack": form("--stack", "a whole set on this machine: servers, Sentinels, proxy; Ctrl-C stops it"),
-        "--cli": form("--cli", "talks to a server, as redis-cli (reserved)"),
+        "--cli": form("--cli", "talks to a server, as redis-cli; --cli --help tells how"),
         "--status": form("--status", "the set at a glance (reserved)"),
         "--check": form("--check", "examines configuration files (reserved)"),
         "--doctor": form("--doctor", "examines the machine (reserved)"),
       },
     }),
   );
-  const links = "Links named redis-server, redis-sentinel or haproxy behave as those programs.";
+  const links = "Links named redis-server, redis-sentinel, redis-cli or haproxy behave as those programs.";
   return `${process.stdout.isTTY ? usage : usage.replace(/\x1b\[[0-9;]*m/g, "")}\n${links}`;
 }

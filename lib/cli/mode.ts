@@ -2,7 +2,7 @@
  * Which of its programs this process is: chosen by the name it was called with and by its first arguments. Pure, cold, imports nothing, so
  * that `--version` costs nothing.
  *
- *     argv[0] redis-server | redis-sentinel | haproxy   behaves as that program: links to redisha replace it
+ *     argv[0] redis-server | redis-sentinel | redis-cli | haproxy   behaves as that program: links to redisha replace it
  *     --sentinel anywhere                                Sentinel, as Redis has it
  *     --proxy, --stack, ... as the first argument        redisha's own
  *     else                                               server
@@ -40,6 +40,7 @@ export function selectMode(argv0: string, args: readonly string[]): Invocation {
     const mode = first === "-v" || first === "-vv" ? "version" : "proxy";
     return { mode, guise: "haproxy", argv0, args };
   }
+  if (/(redis|valkey)-cli/.test(name)) return { mode: "cli", guise: "redisha", argv0, args };
   const guise = /redis-(server|sentinel)|valkey-(server|sentinel)/.test(name) ? "redis-server" : "redisha";
   if (first === "-v" || first === "--version") return { mode: "version", guise, argv0, args };
   if (first === "-h" || first === "--help") return { mode: "help", guise, argv0, args };

@@ -22,6 +22,7 @@ const allowed: Record<string, string[]> = {
   clients: ["time", "bytes", "resp", "net", "log", "os", "config", "commands/table"],
   commands: ["time", "bytes", "resp", "net", "store", "clients", "link", "fleet", "config", "log", "os"],
   cli: ["time", "bytes", "os", "log", "config"],
+  redis_cli: ["bytes", "resp", "net", "commands/table", "config"],
   server: ["time", "bytes", "resp", "net", "store", "clients", "commands", "link", "fleet", "config", "log", "os", "cli"],
   sentinel: ["time", "bytes", "resp", "net", "clients", "commands", "link", "fleet", "config", "log", "os", "cli"],
   proxy: ["time", "bytes", "resp", "net", "commands/table", "link", "fleet", "config", "log", "os", "cli"],
