@@ -3,10 +3,11 @@
  * `startRealRedis` gives null when no redis-server is installed; a test then says that it was skipped.
  * This is the tests' own tiny client, for byte-exact comparisons; it knows no reconnect and no push.
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createConnection, type Socket } from "node:net";
+import { until } from "./programs.ts";
 
 export type Reply = Buffer | number | null | Error | Reply[];
 
@@ -111,11 +112,15 @@ async function start(argsOf: (dir: string, path: string) => string[]): Promise<R
   const dir = mkdtempSync(join(tmpdir(), "real-redis-"));
   const path = join(dir, "s");
   const pid = Bun.spawn([program, ...argsOf(dir, path)], { stdout: "ignore", stderr: "ignore" });
-  for (let i = 0; i < 500 && !existsSync(path); i++) await Bun.sleep(10);
-  const socket = createConnection(path);
-  await new Promise((resolve, reject) => {
-    socket.once("connect", resolve);
-    socket.once("error", reject);
-  });
+  // Between bind and listen the file is there and a connection is refused: the connection decides.
+  const socket = await until("the original's unix socket", () => connect(path), 60_000);
   return new RealRedis(pid, socket, dir);
+}
+
+function connect(path: string): Promise<Socket | null> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path);
+    socket.once("connect", () => resolve(socket));
+    socket.once("error", () => resolve(null));
+  });
 }
