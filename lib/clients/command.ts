@@ -2,6 +2,7 @@
  * A command as dispatch sees it: the table row's facts, the mode's function, the counters. One object a command or subcommand, made at start.
  * Rows are data (commands/table); a mode binds `run` to the rows it serves.
  */
+import { FLAG } from "../commands/table/row.ts";
 import type { Call } from "./call.ts";
 
 /** The row facts dispatch needs; commands/table rows satisfy it. Flag bits are below. */
@@ -27,6 +28,19 @@ export const GATE_ASYNC_LOADING = 512;
 
 export type Run = (call: Call) => void;
 
+/** Which gates stand against a command with these flags. */
+export function gatesFor(name: string, f: number): number {
+  let gates = GATE_PAUSED_ALL | GATE_MEMORY;
+  if (!(f & FLAG.loading)) gates |= GATE_LOADING;
+  if (f & FLAG.no_async_loading) gates |= GATE_ASYNC_LOADING;
+  if (!(f & FLAG.stale)) gates |= GATE_STALE;
+  if (f & FLAG.write) gates |= GATE_READONLY | GATE_MISCONF | GATE_NOREPLICAS | GATE_PAUSED_WRITES;
+  if (name === "ping") gates |= GATE_MISCONF;
+  if (f & FLAG.may_replicate) gates |= GATE_PAUSED_WRITES;
+  if (!(f & FLAG.allow_busy)) gates |= GATE_BUSY;
+  return gates;
+}
+
 export class Command {
   /** Lower case; a subcommand is `config|get`. */
   readonly name: string;
@@ -35,7 +49,9 @@ export class Command {
   readonly facts: CommandFacts;
   readonly arity: number;
   readonly flags: number;
-  readonly gates: number;
+  gates: number;
+  /** Scripts: the flags of this one call, by what the script says of itself; null: the row's. `gates` is then all that may stand against any. */
+  ask: ((call: Call) => number) | null;
   readonly parent: Command | null;
   readonly subs: Map<string, Command> | null;
   readonly run: Run;
@@ -56,6 +72,7 @@ export class Command {
     this.arity = facts.arity;
     this.flags = facts.flags;
     this.gates = gates;
+    this.ask = null;
     this.parent = parent;
     this.subs = container ? new Map() : null;
     this.run = run;

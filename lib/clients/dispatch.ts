@@ -35,22 +35,7 @@ import {
   type Client,
   type Queued,
 } from "./client.ts";
-import {
-  Command,
-  CommandTable,
-  GATE_ASYNC_LOADING,
-  GATE_BUSY,
-  GATE_LOADING,
-  GATE_MEMORY,
-  GATE_MISCONF,
-  GATE_NOREPLICAS,
-  GATE_PAUSED_ALL,
-  GATE_PAUSED_WRITES,
-  GATE_READONLY,
-  GATE_STALE,
-  type CommandFacts,
-  type Run,
-} from "./command.ts";
+import { Command, CommandTable, gatesFor, GATE_PAUSED_ALL, GATE_PAUSED_WRITES, type CommandFacts, type Run } from "./command.ts";
 import { LoopStats } from "./loop_stats.ts";
 
 /** What a mode tells dispatch. */
@@ -146,17 +131,7 @@ export class Dispatcher {
 
   /** Binds a row to the mode's function. `name` is what clients call it, "" for nothing (rename-command). A container's `run` is called when it stands alone. */
   bind(facts: CommandFacts, run: Run, parent: Command | null = null, container = false, name = facts.name): Command {
-    const f = facts.flags;
-    let gates = GATE_PAUSED_ALL;
-    if (!(f & FLAG.loading)) gates |= GATE_LOADING;
-    if (f & FLAG.no_async_loading) gates |= GATE_ASYNC_LOADING;
-    if (!(f & FLAG.stale)) gates |= GATE_STALE;
-    if (f & FLAG.write) gates |= GATE_READONLY | GATE_MISCONF | GATE_NOREPLICAS | GATE_PAUSED_WRITES;
-    if (facts.name === "ping") gates |= GATE_MISCONF;
-    if (f & FLAG.may_replicate) gates |= GATE_PAUSED_WRITES;
-    if (!(f & FLAG.allow_busy)) gates |= GATE_BUSY;
-    gates |= GATE_MEMORY;
-    const command = new Command(facts, gates, run, this.table.all.length, parent, container);
+    const command = new Command(facts, gatesFor(facts.name, facts.flags), run, this.table.all.length, parent, container);
     this.table.all.push(command);
     if (parent !== null) parent.subs!.set(command.shortName, command);
     else if (name !== "") this.table.add(name, command);
@@ -307,14 +282,14 @@ export class Dispatcher {
   private admit(call: Call, again: Queued | null): boolean {
     const client = call.client;
     const command = call.command;
-    const f = command.flags;
+    const f = command.ask === null ? command.flags : command.ask(call);
     if (client.flags & (FLAG_MASTER | FLAG_TRUSTED)) {
       // The master's stream and the AOF are obeyed; MULTI still queues. A pause holds the stream as it holds clients.
       if (this.gates & PAUSES && client.flags & FLAG_MASTER && this.depth === 0 && this.paused(call)) {
         this.host.postpone(client, null);
         return false;
       }
-      return client.multi === null || !this.queue(call);
+      return client.multi === null || !this.queue(call, f);
     }
     if (client.gates & CLIENT_UNAUTHENTICATED && !(f & FLAG.no_auth)) return this.refused(call, ERR.noAuth);
     if (client.multi !== null && f & FLAG.no_multi) return this.refused(call, ERR.notAllowedInMulti);
@@ -322,7 +297,7 @@ export class Dispatcher {
       const line = this.host.denied(call);
       if (line !== null) return this.refused(call, line);
     }
-    let gates = command.gates;
+    let gates = command.ask === null ? command.gates : gatesFor(command.name, f);
     if (client.multi !== null && command.name === "exec") gates |= client.multi.gates;
     gates &= this.gates;
     const against = gates & ~PAUSES;
@@ -338,7 +313,7 @@ export class Dispatcher {
       this.host.postpone(client, again);
       return false;
     }
-    if (client.multi !== null && this.queue(call)) return false;
+    if (client.multi !== null && this.queue(call, f)) return false;
     if (client.flags & FLAG_NO_TOUCH && command.name !== "touch") {
       this.untouching = true;
       this.host.touching(false);
@@ -359,7 +334,7 @@ export class Dispatcher {
   }
 
   /** Inside MULTI: keeps the command for EXEC and answers QUEUED. False for those that run at once. */
-  private queue(call: Call): boolean {
+  private queue(call: Call, flags: number): boolean {
     const name = call.command.name;
     if (MULTI_RUNS.has(name)) return false;
     const client = call.client;
@@ -370,8 +345,8 @@ export class Dispatcher {
       const at = new Int32Array(call.argc * 2);
       for (let i = 0; i < at.length; i++) at[i] = call.at[i] - base;
       multi.queue.push({ command: call.command, buf: Buffer.from(call.buf.subarray(base, call.end)), at, argc: call.argc });
-      multi.flags |= call.command.flags;
-      multi.gates |= call.command.gates;
+      multi.flags |= flags;
+      multi.gates |= call.command.ask === null ? call.command.gates : gatesFor(name, flags);
       multi.bytes += call.end - base;
     }
     this.observers.tracking?.(null);

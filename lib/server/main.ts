@@ -31,6 +31,8 @@ import { persistenceRuns } from "./persistence/commands.ts";
 import { Aof } from "./persistence/aof/aof.ts";
 import { Persistence } from "./persistence/persistence.ts";
 import { scriptingRuns } from "./scripting/commands.ts";
+import { functionRuns } from "./scripting/function_commands.ts";
+import { askScripts } from "./scripting/script_flags.ts";
 import { Scripting } from "./scripting/scripting.ts";
 import { Server } from "./server.ts";
 import { endOnSignal, ending } from "./shutdown.ts";
@@ -79,7 +81,18 @@ export async function runServer(invocation: Invocation): Promise<void> {
   aof.onSynced = () => serveWaiting(replication);
   const scripting = new Scripting(s);
   s.parts.scriptMemory = () => scripting.memory();
-  bindServerCommands(s, scriptingRuns(scripting), persistenceRuns(persistence), aof.runs(), replicationRuns(replication));
+  s.parts.busy = () => scripting.busyLine();
+  s.parts.libraries = scripting.libraryStore();
+  bindServerCommands(
+    s,
+    scriptingRuns(scripting),
+    functionRuns(scripting),
+    persistenceRuns(persistence),
+    aof.runs(),
+    replicationRuns(replication),
+  );
+
+  askScripts(scripting, s.dispatcher.table);
 
   const usersRefused = s.service.aclFile.begin(config.users);
   if (usersRefused !== null) process.fail(usersRefused);

@@ -34,7 +34,7 @@ import { usedMemory } from "../store/arena.ts";
 import { setTouching } from "../store/access.ts";
 import { typeOf } from "../store/entry.ts";
 import type { Keyspace } from "../store/keyspace.ts";
-import { databases } from "../store/store.ts";
+import { databases, flushAll } from "../store/store.ts";
 import { clock } from "../time/clock.ts";
 import type { LoadProgress } from "./persistence/loading.ts";
 import type { LoadedInfo } from "./persistence/rdb_load.ts";
@@ -55,6 +55,29 @@ export interface ShutdownWish {
   now: boolean;
   /** End even when saving fails. */
   force: boolean;
+}
+
+/** What scripts and functions cost, and how many there are. */
+export interface ScriptMemory {
+  scripts: number;
+  evicted: number;
+  scriptBytes: number;
+  interpreterBytes: number;
+  functions: number;
+  libraries: number;
+  libraryBytes: number;
+  libraryInterpreterBytes: number;
+}
+
+/** Function libraries as files and replicas see them. */
+export interface LibraryStore {
+  /** The texts of all. */
+  codes(): Buffer[];
+  /** Loads one out of a file; the error's text, or null. */
+  load(code: Buffer, replace: boolean): string | null;
+  clear(): void;
+  /** Others, loaded while the present ones serve: `take` puts them in their place. */
+  beside(): { load(code: Buffer): string | null; take(): void; drop(): void };
 }
 
 /** What replication, persistence and memory control add to the Mode; plain answers until they have moved in. */
@@ -94,8 +117,12 @@ export interface Parts {
   replicationMemory(): { buffer: number; backlog: number; replicas: boolean };
   /** Bytes that wait to be written to the AOF. */
   aofBufferBytes(): number;
-  /** Cached scripts: their number, what they cost, and the bytes that Lua has in use. */
-  scriptMemory(): { count: number; scripts: number; interpreter: number };
+  /** What scripts and functions cost. */
+  scriptMemory(): ScriptMemory;
+  /** The answer to everybody while a script is busy. */
+  busy(): Buffer;
+  /** Function libraries, for files and replicas. */
+  libraries: LibraryStore;
 }
 
 export class Server implements Mode {
@@ -173,7 +200,18 @@ export class Server implements Mode {
       resetStats() {},
       replicationMemory: () => ({ buffer: 0, backlog: 0, replicas: false }),
       aofBufferBytes: () => 0,
-      scriptMemory: () => ({ count: 0, scripts: 0, interpreter: 0 }),
+      scriptMemory: () => ({
+        scripts: 0,
+        evicted: 0,
+        scriptBytes: 0,
+        interpreterBytes: 0,
+        functions: 0,
+        libraries: 0,
+        libraryBytes: 0,
+        libraryInterpreterBytes: 0,
+      }),
+      busy: () => ERR.busy,
+      libraries: { codes: () => [], load: () => null, clear() {}, beside: () => ({ load: () => null, take() {}, drop() {} }) },
     };
     this.service = new Service(this, defaultSettings(), this.log);
     this.dispatcher = this.service.dispatcher;
@@ -204,6 +242,12 @@ export class Server implements Mode {
     else this.dispatcher.gates &= ~gate;
   }
 
+  /** Everything goes, functions too: other data is about to come. */
+  emptyAll(lazy: boolean): void {
+    flushAll(lazy);
+    this.parts.libraries.clear();
+  }
+
   /** A load begins or is over. `progress`: what INFO tells of it. `aside`: the old data set is served meanwhile. */
   setLoading(loading: boolean, progress: LoadProgress | null = null, aside = false): void {
     this.loading = loading;
@@ -220,7 +264,10 @@ export class Server implements Mode {
   refuse(call: Call, bits: number): Buffer | null {
     if (bits & GATE_MEMORY) {
       const over = this.parts.overMemory();
-      const flags = call.command.name === "exec" && call.client.multi !== null ? call.client.multi.flags : call.command.flags;
+      const flags =
+        call.command.name === "exec" && call.client.multi !== null
+          ? call.client.multi.flags
+          : (call.command.ask?.(call) ?? call.command.flags);
       // What MULTI queues takes memory too.
       const queued = call.client.multi !== null && !ENDS_MULTI.has(call.command.name);
       if (over && (queued || flags & FLAG.denyoom)) return ERR.oom;
@@ -230,7 +277,7 @@ export class Server implements Mode {
     if (bits & GATE_READONLY) return ERR.readonly;
     if (bits & GATE_STALE) return ERR.masterDown;
     if (bits & (GATE_LOADING | GATE_ASYNC_LOADING)) return ERR.loading;
-    if (bits & GATE_BUSY) return ERR.busy;
+    if (bits & GATE_BUSY) return this.parts.busy();
     return null;
   }
   changed(call: Call): void {

@@ -3,7 +3,6 @@ import type { Call } from "../../clients/call.ts";
 import type { Run } from "../../clients/command.ts";
 import { ERR, errorLine } from "../../resp/errors.ts";
 import { strerror } from "../../bytes/errno.ts";
-import { flushAll } from "../../store/store.ts";
 import { debugParts } from "../debug.ts";
 import { dumpRuns } from "./dump.ts";
 import { loadFileSync } from "./file_source.ts";
@@ -42,8 +41,8 @@ function reload(p: Persistence, c: Call): void {
   }
   p.breakOff();
   if (!options.has("nosave") && p.saveNow() !== null) return c.out.error(PLAIN_ERROR);
-  if (!options.has("noflush")) flushAll(false);
   const { server } = p;
+  if (!options.has("noflush")) server.emptyAll(false);
   let end: LoadEnd;
   try {
     end = loadFileSync(p.path, p.checksums, { ...p.loadOptions(), replace: options.has("merge") });

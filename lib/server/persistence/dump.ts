@@ -31,11 +31,18 @@ const BAD_FOOTER = errorLine("ERR DUMP payload version or checksum are wrong");
 
 /** The DUMP payload of an entry. */
 export function dumpEntry(ref: number, version: number, compress: boolean): Buffer {
+  return sealed(version, compress, (w) => {
+    const type = valueType(ref, version);
+    w.byte(type);
+    if (saveValue(w, ref, type)) for (const big = saveBig(w, ref, type); !big.next().done;);
+  });
+}
+
+/** What `write` writes, with a payload's version and checksum. */
+export function sealed(version: number, compress: boolean, write: (w: RdbWriter) => void): Buffer {
   const chunks: Buffer[] = [];
   const w = new RdbWriter({ write: (chunk) => void chunks.push(chunk) }, compress, true);
-  const type = valueType(ref, version);
-  w.byte(type);
-  if (saveValue(w, ref, type)) for (const big = saveBig(w, ref, type); !big.next().done;);
+  write(w);
   w.byte(version & 255);
   w.byte(version >> 8);
   w.flush();
@@ -54,7 +61,7 @@ function dump(s: Server, c: Call): void {
 }
 
 /** True when the last ten bytes are a version we read and the checksum of what stands before. */
-function footerFits(b: Buffer, start: number, end: number): boolean {
+export function footerFits(b: Buffer, start: number, end: number): boolean {
   if (end - start < FOOTER_BYTES || b.readUInt16LE(end - FOOTER_BYTES) > RDB_VERSION) return false;
   if (debugSwitches.skipChecksums) return true;
   const crc = new Crc64();

@@ -24,7 +24,7 @@ import { Loading, type LoadEnd, type LoadProgress } from "./loading.ts";
 import type { LoadOptions, LoadedInfo } from "./rdb_load.ts";
 import { RdbSource } from "./rdb_source.ts";
 import { RdbWriter, type ChunkSink } from "./rdb_writer.ts";
-import { Snapshot, type SnapshotOptions } from "./snapshot.ts";
+import { saveLibraries, Snapshot, type SnapshotOptions } from "./snapshot.ts";
 import { SnapshotJob, type Sink } from "./snapshot_job.ts";
 
 /** After a failed save the next one by itself comes no sooner. */
@@ -167,6 +167,7 @@ export class Persistence {
       compress: config.bool("rdbcompression"),
       checksum: config.bool("rdbchecksum"),
       aux,
+      libraries: this.server.parts.libraries.codes(),
       access: /lru|lfu/.test(config.choice("maxmemory-policy")),
     };
   }
@@ -347,12 +348,13 @@ export class Persistence {
     return this.server.config.special("save").length > 0 && this.saveNow() === null;
   }
 
-  /** An RDB that holds facts about itself and no data (REPLCONF rdb-filter-only). */
-  writeEmpty(sink: ChunkSink): void {
-    const { version, compress, checksum, aux } = this.snapshotOptions();
+  /** An RDB that holds facts about itself, and functions if `withFunctions`, but no data (REPLCONF rdb-filter-only). */
+  writeEmpty(sink: ChunkSink, withFunctions: boolean): void {
+    const { version, compress, checksum, aux, libraries } = this.snapshotOptions();
     const writer = new RdbWriter(sink, compress, checksum);
     writer.header(version);
     for (const [name, value] of aux) writer.aux(name, value);
+    if (withFunctions) saveLibraries(writer, version, libraries);
     writer.footer();
   }
 
@@ -384,6 +386,7 @@ export class Persistence {
       deep: config.choice("sanitize-dump-payload") === "yes",
       log,
       delayUs: () => config.number("key-load-delay"),
+      loadFunction: (code, replace) => this.server.parts.libraries.load(code, replace),
     };
   }
 

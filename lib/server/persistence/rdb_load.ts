@@ -49,7 +49,7 @@ export interface LoadOptions {
   /** key-load-delay, microseconds a key. */
   delayUs(): number;
   /** A library of functions; its error text, or null. Absent: libraries are skipped. */
-  loadFunction?: (code: Buffer) => string | null;
+  loadFunction?: (code: Buffer, replace: boolean) => string | null;
 }
 
 /** What the file says about itself. */
@@ -397,7 +397,7 @@ export class RdbLoader {
       if (s.failure !== null) return false;
       yield NEED_BYTES;
     }
-    const error = this.options.loadFunction?.(Buffer.from(s.strB.subarray(s.strStart, s.strEnd))) ?? null;
+    const error = this.options.loadFunction?.(Buffer.from(s.strB.subarray(s.strStart, s.strEnd)), this.options.replace) ?? null;
     if (error === null) return true;
     this.options.log.warning(`Failed loading library, ${error}`);
     return s.fail(`Failed loading library, ${error}`);

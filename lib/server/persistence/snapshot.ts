@@ -14,7 +14,7 @@ import { KEY_HEADER, expireOf, keyLength, keyStart, valueLength } from "../../st
 import type { Keyspace } from "../../store/keyspace.ts";
 import { beginSnapshot, endSnapshot, isDue, markDone, walkDatabase, walkStep } from "../../store/snapshot.ts";
 import { readClock } from "../../time/clock.ts";
-import { OP_EXPIRE_MS, OP_FREQ, OP_IDLE, OP_RESIZEDB, OP_SELECTDB } from "./rdb_format.ts";
+import { OP_EXPIRE_MS, OP_FREQ, OP_FUNCTION2, OP_IDLE, OP_RESIZEDB, OP_SELECTDB } from "./rdb_format.ts";
 import { saveBig, saveValue, valueType } from "./rdb_save_value.ts";
 import { RdbWriter, giveChunk, type ChunkSink } from "./rdb_writer.ts";
 
@@ -26,6 +26,8 @@ export interface SnapshotOptions {
   checksum: boolean;
   /** Facts about the file, in order. */
   aux: readonly (readonly [string, string])[];
+  /** Function libraries. */
+  libraries: readonly Buffer[];
   /** The policy is LRU or LFU: access words are saved. */
   access: boolean;
 }
@@ -43,6 +45,15 @@ class Aside implements ChunkSink {
   write(chunk: Buffer): void {
     this.chunks.push(chunk);
     this.bytes += chunk.length;
+  }
+}
+
+/** Function libraries, where the format has them. */
+export function saveLibraries(w: RdbWriter, version: number, libraries: readonly Buffer[]): void {
+  if (version < 10) return;
+  for (const code of libraries) {
+    w.byte(OP_FUNCTION2);
+    w.string(code, 0, code.length);
   }
 }
 
@@ -92,6 +103,7 @@ export class Snapshot {
     );
     this.writer.header(options.version);
     for (const [name, value] of options.aux) this.writer.aux(name, value);
+    saveLibraries(this.writer, options.version, options.libraries);
   }
 
   /**

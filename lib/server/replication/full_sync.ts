@@ -216,7 +216,7 @@ export class FullSync {
   private sendFiltered(group: Replica[]): void {
     const mark = randomBytes(20).toString("hex");
     const parts: Buffer[] = [Buffer.from(`$EOF:${mark}\r\n`)];
-    this.snapshots.writeEmpty({ write: (chunk) => void parts.push(chunk) });
+    this.snapshots.writeEmpty({ write: (chunk) => void parts.push(chunk) }, group[0].filter!.functions);
     parts.push(Buffer.from(mark));
     const bytes = Buffer.concat(parts);
     for (const r of group) {

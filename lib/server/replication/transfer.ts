@@ -10,7 +10,6 @@
  */
 import { clock } from "../../time/clock.ts";
 import { Keyspace } from "../../store/keyspace.ts";
-import { flushAll } from "../../store/store.ts";
 import { strerror } from "../../bytes/errno.ts";
 import { FileFeeder, openRdb } from "../persistence/file_source.ts";
 import type { LoadEnd, Loading } from "../persistence/loading.ts";
@@ -19,6 +18,7 @@ import type { LoadedInfo } from "../persistence/rdb_load.ts";
 import { RdbSource } from "../persistence/rdb_source.ts";
 import { RdbFile } from "./rdb_file.ts";
 import type { Replication } from "./replication.ts";
+import type { LibraryStore } from "../server.ts";
 
 const EOF_MARK_BYTES = 40;
 /** Bytes that may wait for the loader before the socket is paused. */
@@ -53,6 +53,7 @@ export class Transfer {
   private source: RdbSource | null;
   /** swapdb: where the new data goes. */
   private beside: Keyspace[] | null;
+  private libraries: ReturnType<LibraryStore["beside"]> | null;
   private loadedInfo: LoadedInfo | null;
   /** Loaded from the socket, mark and all; only the swap is to come. */
   private settled: boolean;
@@ -74,6 +75,7 @@ export class Transfer {
     this.loading = null;
     this.source = null;
     this.beside = null;
+    this.libraries = null;
     this.loadedInfo = null;
     this.settled = false;
     this.over = false;
@@ -226,7 +228,7 @@ export class Transfer {
         tidy();
         if (end.error === null) return this.finish(end.info);
         this.sayBroken(end);
-        flushAll(true);
+        server.emptyAll(true);
         this.fail("Failed trying to load the MASTER synchronization DB from disk, check server logs.");
       },
     });
@@ -238,7 +240,7 @@ export class Transfer {
     const { log, config, service } = repl.server;
     repl.attachToNewMaster();
     log.notice("MASTER <-> REPLICA sync: Flushing old data");
-    flushAll(config.bool("replica-lazy-flush"));
+    repl.server.emptyAll(config.bool("replica-lazy-flush"));
     service.tracking.flushed();
     log.notice("MASTER <-> REPLICA sync: Loading DB in memory");
   }
@@ -256,6 +258,7 @@ export class Transfer {
     persistence.breakOff();
     if (swap) {
       this.beside = server.databases.map((db) => new Keyspace(db.index));
+      this.libraries = server.parts.libraries.beside();
       server.log.notice("MASTER <-> REPLICA sync: Loading DB in memory");
     } else this.emptyOld();
     const source = (this.source = new RdbSource(persistence.checksums));
@@ -263,7 +266,7 @@ export class Transfer {
       totalBytes: this.totalBytes,
       // What we have is the same data at an earlier time: it is served until the new one is here.
       async: swap && this.replId === repl.replid,
-      options: this.beside === null ? {} : { databases: this.beside },
+      options: this.beside === null ? {} : { databases: this.beside, loadFunction: (code) => this.libraries!.load(code) },
       starved: () => this.hooks.resume(),
       done: (end) => this.parsed(end),
     });
@@ -319,6 +322,7 @@ export class Transfer {
       beside[db.index].flush(true);
     }
     this.beside = null;
+    this.libraries!.take();
     log.notice("MASTER <-> REPLICA sync: Discarding old DB in background");
   }
 
@@ -326,9 +330,10 @@ export class Transfer {
   private discard(): void {
     const { log } = this.repl.server;
     if (this.beside === null) {
-      flushAll(true);
+      this.repl.server.emptyAll(true);
       return;
     }
+    this.libraries!.drop();
     for (const db of this.beside) if (db.size > 0) db.flush(true);
     this.beside = null;
     log.notice("MASTER <-> REPLICA sync: Discarding temporary DB in background");

@@ -26,8 +26,12 @@ import { pushError, pushReply } from "./reply.ts";
 
 /** One execution of a script. */
 export interface ScriptRun {
-  /** SHA-1 of the script: errors name it. */
+  /** SHA-1 of the script, or the function's name: errors name it. */
   name: string;
+  /** A script, not a function of a library. */
+  isEval: boolean;
+  /** When it began, on the monotonic clock. */
+  startMs: number;
   caller: Client;
   /** No write command may be called. */
   readOnly: boolean;
@@ -285,29 +289,34 @@ function plainFunctions(vm: LuaVm, server: Server): Record<string, LuaFunction> 
   };
 }
 
-/** Makes the table and sets it as the global `redis`. The globals' table is on top. */
-export function openRedis(vm: LuaVm, host: ScriptHost): void {
+/** The fields that libraries see even while they are loaded: levels of redis.log, the version. The table is on top. */
+function setConstants(vm: LuaVm, numbers: Record<string, number>): void {
+  const [major, minor, patch] = REDIS_VERSION.split(".").map(Number);
+  const all = { LOG_DEBUG: 0, LOG_VERBOSE: 1, LOG_NOTICE: 2, LOG_WARNING: 3, ...numbers };
+  for (const [name, value] of Object.entries({ ...all, REDIS_VERSION_NUM: (major << 16) | (minor << 8) | patch })) {
+    vm.api.lua_pushnumber(vm.L, value);
+    vm.setField(vm.L, -2, name);
+  }
+  vm.pushText(vm.L, REDIS_VERSION);
+  vm.setField(vm.L, -2, "REDIS_VERSION");
+}
+
+/** Makes the table and sets it as the global `redis`. The globals' table is on top. `isEval`: with what only scripts have. */
+export function openRedis(vm: LuaVm, host: ScriptHost, isEval: boolean): void {
   const { api, L } = vm;
   api.lua_createtable(L, 0, 32);
-  vm.setFunctions(L, { ...runFunctions(vm, host), ...plainFunctions(vm, host.server) });
-  const [major, minor, patch] = REDIS_VERSION.split(".").map(Number);
-  const numbers: Record<string, number> = {
-    LOG_DEBUG: 0,
-    LOG_VERBOSE: 1,
-    LOG_NOTICE: 2,
-    LOG_WARNING: 3,
-    REPL_NONE: 0,
-    REPL_AOF,
-    REPL_SLAVE: REPL_REPLICA,
-    REPL_REPLICA,
-    REPL_ALL: TO_ALL,
-    REDIS_VERSION_NUM: (major << 16) | (minor << 8) | patch,
-  };
-  for (const [name, value] of Object.entries(numbers)) {
-    api.lua_pushnumber(L, value);
-    vm.setField(L, -2, name);
-  }
-  vm.pushText(L, REDIS_VERSION);
-  vm.setField(L, -2, "REDIS_VERSION");
+  const { breakpoint, debug, replicate_commands, ...plain } = plainFunctions(vm, host.server);
+  vm.setFunctions(L, { ...runFunctions(vm, host), ...plain, ...(isEval ? { breakpoint, debug, replicate_commands } : {}) });
+  setConstants(vm, { REPL_NONE: 0, REPL_AOF, REPL_SLAVE: REPL_REPLICA, REPL_REPLICA, REPL_ALL: TO_ALL });
+  vm.setField(L, -2, "redis");
+}
+
+/** Pushes the globals of a library that is being loaded: {redis = {register_function, log, ...}}. */
+export function pushLibraryGlobals(vm: LuaVm, host: ScriptHost, register: LuaFunction): void {
+  const { api, L } = vm;
+  api.lua_createtable(L, 0, 1);
+  api.lua_createtable(L, 0, 8);
+  vm.setFunctions(L, { register_function: register, log: plainFunctions(vm, host.server).log });
+  setConstants(vm, {});
   vm.setField(L, -2, "redis");
 }

@@ -3,7 +3,8 @@ import type { Runs } from "../../clients/bind.ts";
 import type { Call } from "../../clients/call.ts";
 import { errorLine } from "../../resp/errors.ts";
 import { SHA1_HEX } from "../../bytes/sha1.ts";
-import type { Script, Scripting } from "./scripting.ts";
+import type { Script } from "./script_cache.ts";
+import type { Scripting } from "./scripting.ts";
 
 const NOSCRIPT = errorLine("NOSCRIPT No matching script. Please use EVAL.");
 const TOO_MANY_KEYS = errorLine("ERR Number of keys can't be greater than number of args");
@@ -20,10 +21,10 @@ function evaluate(s: Scripting, c: Call, bySha: boolean, readOnly: boolean): voi
   if (numKeys < 0) return c.out.error(NEGATIVE_KEYS);
   let script: Script | string | undefined;
   if (bySha) {
-    script = s.scripts.get(c.lower(1));
+    script = s.cache.find(c.lower(1));
     if (script === undefined) return c.out.error(NOSCRIPT);
   } else {
-    script = s.add(c.view(1));
+    script = s.add(c.view(1), false);
     if (typeof script === "string") return c.out.errorText(script);
   }
   s.execute(c, script, numKeys, readOnly);
@@ -36,13 +37,13 @@ export function scriptingRuns(s: Scripting): Runs {
     evalsha: (c) => evaluate(s, c, true, false),
     evalsha_ro: (c) => evaluate(s, c, true, true),
     "script|load": (c) => {
-      const script = s.add(c.view(2));
+      const script = s.add(c.view(2), true);
       if (typeof script === "string") c.out.errorText(script);
-      else c.out.bulkText(script.sha);
+      else c.out.bulkText(script.name);
     },
     "script|exists": (c) => {
       c.out.array(c.argc - 2);
-      for (let i = 2; i < c.argc; i++) c.out.int(s.scripts.has(c.lower(i)) ? 1 : 0);
+      for (let i = 2; i < c.argc; i++) c.out.int(s.cache.scripts.has(c.lower(i)) ? 1 : 0);
     },
     "script|flush": (c) => {
       if (c.argc > 3 || (c.argc === 3 && !c.is(2, "sync") && !c.is(2, "async")))
@@ -51,7 +52,7 @@ export function scriptingRuns(s: Scripting): Runs {
       c.out.ok();
     },
     "script|kill": (c) => {
-      const why = s.kill();
+      const why = s.kill(true);
       if (why !== null) c.out.error(why);
       else c.out.ok();
     },

@@ -330,7 +330,10 @@ export class LuaVm {
     this.api.lua_getinfo(L, this.name("Sl"), this.debugAt);
     const mem = this.mem();
     const what = this.cString(mem.readUInt32LE(this.debugAt + 12));
-    return { native: what === "C", source: this.cString(mem.readUInt32LE(this.debugAt + 16)), line: mem.readInt32LE(this.debugAt + 20) };
+    // Interrupted at its first instruction, a function has no current line yet: then the one where it begins.
+    const line = mem.readInt32LE(this.debugAt + 20);
+    const first = mem.readInt32LE(this.debugAt + 28);
+    return { native: what === "C", source: this.cString(mem.readUInt32LE(this.debugAt + 16)), line: line < 0 && first > 0 ? first : line };
   }
 
   /** Bytes that Lua has in use. */

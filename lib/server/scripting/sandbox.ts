@@ -12,7 +12,7 @@ import { GLOBALS, REGISTRY, type LuaFunction, type LuaVm } from "./lua_vm.ts";
 export const SANDBOX_SOURCE = "=sandbox";
 
 const SANDBOX = `
-local readonly, missing, isMain, interrupted = ...
+local readonly, missing, isMain, interrupted, library = ...
 local G, rawset0, rawget0, next0, setmt, getmt = _G, rawset, rawget, next, setmetatable, getmetatable
 local type, select, error, pcall0, tostring = type, select, error, pcall, tostring
 local load0, loadstring0, find, sub, concat = load, loadstring, string.find, string.sub, table.concat
@@ -32,8 +32,9 @@ local function lock(t, onMissing)
   if onMissing then setmt(t, {__index = onMissing}) end
   local visible = false
   if onMissing then visible = lock({__index = onMissing}) end
-  setmt(p, {__index = t, __newindex = readonly, __metatable = visible})
-  return p
+  local m = {__index = t, __newindex = readonly, __metatable = visible}
+  setmt(p, m)
+  return p, m
 end
 
 local function forbid() error('Attempt to modify a readonly table', 0) end
@@ -159,12 +160,16 @@ end
 G.dofile, G.loadfile, G.print, G.debug = nil, nil, nil, nil
 
 local strings = getmt('')
-local p = lock(G, missing)
+local p, m = lock(G, missing)
 rawset0(strings, '__metatable', lock({__index = G.string}))
 rawset0(strings, '__index', real[G.string])
 for k in next0, new do setfenv(new[k], p) end
 for _, f in next0, {lock, forbid, relay, advance, protect, finish, handled, resume, unwrap, wrap, known, yield} do setfenv(f, p) end
-return p, G
+if library then
+  lock(library.redis, missing)
+  lock(library, missing)
+end
+return p, G, function(loading) m.__index = loading and library or G end
 `;
 
 /** Opens the standard libraries that scripts have. Libraries of ours are to be set in the globals after it, and closeSandbox called then. */
@@ -183,12 +188,20 @@ export function openLibraries(vm: LuaVm): void {
   }
 }
 
+/** References in the registry to what closeSandbox leaves. */
+export interface Closed {
+  /** The real table of globals, where KEYS and ARGV are to be set. */
+  globals: number;
+  /** function(loading): shows the globals of a library that is being loaded, or the usual ones. */
+  show: number;
+}
+
 /**
  * Locks the globals. `isMain`: whether a state is the one that runs the script itself, not a coroutine of it. `interrupted`: whether the
- * script is on its way out to let others have a turn. Returns a reference (in the registry) to the real table of globals, where KEYS and
- * ARGV are to be set.
+ * script is on its way out to let others have a turn. `library`: pushes the table of globals that a function library sees while it is being
+ * loaded, {redis = {...}}.
  */
-export function closeSandbox(vm: LuaVm, isMain: (L: number) => boolean, interrupted: () => boolean): number {
+export function closeSandbox(vm: LuaVm, isMain: (L: number) => boolean, interrupted: () => boolean, library: (() => void) | null): Closed {
   const { api, L } = vm;
   if (!vm.load(L, Buffer.from(SANDBOX), SANDBOX_SOURCE)) throw new Error(`Lua: ${vm.text(L, -1)}`);
   const readonly: LuaFunction = (S) => vm.error(S, "Attempt to modify a readonly table");
@@ -207,8 +220,11 @@ export function closeSandbox(vm: LuaVm, isMain: (L: number) => boolean, interrup
     api.lua_pushboolean(S, interrupted() ? 1 : 0);
     return 1;
   });
-  if (api.lua_pcall(L, 4, 2, 0) !== 0) throw new Error(`Lua: ${vm.text(L, -1)}`);
+  if (library === null) api.lua_pushnil(L);
+  else library();
+  if (api.lua_pcall(L, 5, 3, 0) !== 0) throw new Error(`Lua: ${vm.text(L, -1)}`);
+  const show = api.luaL_ref(L, REGISTRY);
   const globals = api.luaL_ref(L, REGISTRY);
   api.lua_replace(L, GLOBALS);
-  return globals;
+  return { globals, show };
 }

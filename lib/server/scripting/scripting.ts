@@ -1,12 +1,12 @@
 /**
- * Scripts: the cache by SHA-1, and running one. WARM.
+ * Running scripts and functions. WARM.
  *
- *   EVAL --> script in the cache? else compile --> KEYS, ARGV --> lua_resume on a thread of its own --> reply, or the error with its place
+ *   EVAL, FCALL --> KEYS, ARGV --> lua_resume on a thread of its own --> reply, or the error with its place
  *
  * What a script changes is one unit for replicas and the AOF, and its commands are propagated, not the script (Redis 7). Lua is started by
  * the first script. If JS ever throws through Lua, the instance is dropped and the scripts are compiled again when called.
+ * Leaves out which scripts there are (script_cache.ts) and which functions (function_engine.ts).
  */
-import { sha1Hex } from "../../bytes/sha1.ts";
 import type { Call } from "../../clients/call.ts";
 import { CLIENT_ACL, Client, FLAG_DENY_BLOCKING, FLAG_MASTER, FLAG_SCRIPT, FLAG_TRUSTED } from "../../clients/client.ts";
 import { GATE_BUSY, GATE_MEMORY, GATE_MISCONF, GATE_NOREPLICAS, GATE_READONLY, GATE_STALE, type Command } from "../../clients/command.ts";
@@ -15,54 +15,34 @@ import { ERR, errorLine } from "../../resp/errors.ts";
 import { Out } from "../../resp/out.ts";
 import { readClock } from "../../time/clock.ts";
 import { TO_ALL } from "../propagation.ts";
-import type { Server } from "../server.ts";
-import { openBit } from "./bit.ts";
-import { openRedis, type ScriptHost, type ScriptRun } from "./bridge.ts";
-import { openCjson } from "./cjson.ts";
-import { openCmsgpack } from "./cmsgpack.ts";
-import { FINISHED, GLOBALS, LuaVm, REGISTRY, T_BOOLEAN, T_TABLE, YIELDED } from "./lua_vm.ts";
-import { randomFunctions } from "./random.ts";
+import type { LibraryStore, ScriptMemory, Server } from "../server.ts";
+import type { ScriptHost, ScriptRun } from "./bridge.ts";
+import { Engine } from "./engine.ts";
+import { FunctionEngine } from "./function_engine.ts";
+import { LibrarySet, type LibraryFunction } from "./libraries.ts";
+import { FINISHED, type LuaVm, REGISTRY, T_BOOLEAN, T_TABLE, YIELDED } from "./lua_vm.ts";
 import { pushError, writeReply } from "./reply.ts";
-import { closeSandbox, openLibraries, SANDBOX_SOURCE } from "./sandbox.ts";
-import { readShebang, SCRIPT_ALLOW_OOM, SCRIPT_ALLOW_STALE, SCRIPT_COMPATIBLE, SCRIPT_NO_WRITES } from "./shebang.ts";
-import { openStruct } from "./struct.ts";
-
-/** A cached script. */
-export interface Script {
-  sha: string;
-  body: Buffer;
-  /** Bits of shebang.ts. */
-  flags: number;
-  shebangBytes: number;
-  /** Its function in the registry of the present instance; 0: not compiled there. */
-  ref: number;
-}
-
-/** What a cached script costs beside its text (Redis: the dictionary's entry and the luaScript). */
-const SCRIPT_OVERHEAD_BYTES = 112;
+import { SANDBOX_SOURCE } from "./sandbox.ts";
+import { ScriptCache, type Script } from "./script_cache.ts";
+import { SCRIPT_ALLOW_OOM, SCRIPT_ALLOW_STALE, SCRIPT_COMPATIBLE, SCRIPT_NO_WRITES } from "./shebang.ts";
 
 const NOT_BUSY = errorLine("NOTBUSY No scripts in execution right now.");
 const UNKILLABLE = errorLine(
   "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill " +
     "the server in a hard way using the SHUTDOWN NOSAVE command.",
 );
-/** A running interpreter with our libraries in it. */
-interface Engine {
-  vm: LuaVm;
-  /** The real table of globals, in the registry. */
-  globals: number;
-  /** The thread that scripts run on, and its place in the registry. */
-  thread: number;
-  threadRef: number;
-  /** The hook that interrupts scripts, for lua_sethook. */
-  hook: number;
-}
+/** A busy script of the other kind than the one that is to be killed. */
+const BUSY_EVAL = ERR.busy;
+const BUSY_FUNCTION = errorLine("BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.");
+const OBEYED = errorLine("UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed.");
 
 /** A script that has been running for busy-reply-threshold: its client waits, others are answered BUSY. */
 interface Suspended {
   run: ScriptRun;
   client: Client;
   command: Command;
+  /** The request's words, for FUNCTION STATS. */
+  words: Buffer[];
 }
 
 /** Instructions between two looks at the clock: a millisecond of a script that does nothing but call commands. Redis looks every 100,000. */
@@ -84,9 +64,12 @@ export class Scripting implements ScriptHost {
   readonly client: Client;
   readonly capture: Out;
   run: ScriptRun | null;
-  readonly scripts: Map<string, Script>;
+  readonly cache: ScriptCache;
+  readonly functions: FunctionEngine;
+  /** The interpreter of scripts; null: none has been called yet. */
+  private evalEngine: Engine | null;
+  /** The one that runs now. */
   private engine: Engine | null;
-  private scriptBytes: number;
   private suspended: Suspended | null;
   /** The running script may be interrupted: its client can wait. */
   private mayWait: boolean;
@@ -102,108 +85,97 @@ export class Scripting implements ScriptHost {
     this.client.flags = FLAG_SCRIPT | FLAG_DENY_BLOCKING;
     this.capture = this.client.out;
     this.run = null;
-    this.scripts = new Map();
+    this.cache = new ScriptCache();
+    this.evalEngine = null;
     this.engine = null;
-    this.scriptBytes = 0;
     this.suspended = null;
     this.mayWait = false;
     this.interrupted = false;
     this.killed = false;
     this.untilMs = 0;
+    this.functions = new FunctionEngine(this, this.hooks());
   }
 
-  // ------------------------------------------------------------------------------------------------ the interpreter
+  // ------------------------------------------------------------------------------------------------ interpreters
 
-  private start(): Engine {
-    if (this.engine !== null) return this.engine;
-    const vm = new LuaVm();
-    const { api, L } = vm;
-    openLibraries(vm);
-    api.lua_pushvalue(L, GLOBALS);
-    openRedis(vm, this);
-    openCjson(vm);
-    openCmsgpack(vm);
-    openStruct(vm);
-    openBit(vm);
-    vm.getField(L, -1, "math");
-    vm.setFunctions(L, randomFunctions(vm));
-    api.lua_settop(L, 0);
-    const engine: Engine = { vm, globals: 0, thread: 0, threadRef: 0, hook: vm.hook((S) => this.tick(vm, S)) };
-    engine.globals = closeSandbox(
-      vm,
-      (S) => S === engine.thread,
-      () => this.interrupted,
-    );
-    this.engine = engine;
-    this.newThread(engine);
-    return engine;
+  private hooks(): { interrupted(): boolean; tick(vm: LuaVm, L: number): void } {
+    return { interrupted: () => this.interrupted, tick: (vm, L) => this.tick(vm, L) };
   }
 
-  private newThread(engine: Engine): void {
-    const { api, L } = engine.vm;
-    if (engine.threadRef !== 0) api.luaL_unref(L, REGISTRY, engine.threadRef);
-    engine.thread = api.lua_newthread(L);
-    engine.threadRef = api.luaL_ref(L, REGISTRY);
+  /** The interpreter of scripts. */
+  private startEval(): Engine {
+    return (this.evalEngine ??= new Engine(this, { isEval: true, library: null, ...this.hooks() }));
   }
 
-  /** Forgets the interpreter; the next script starts another. */
-  private drop(): void {
-    this.engine = null;
-    for (const script of this.scripts.values()) script.ref = 0;
+  /** Forgets the interpreter that failed; the next script starts another. */
+  private drop(isEval: boolean): void {
+    if (isEval) {
+      this.evalEngine = null;
+      this.cache.forgetCompiled();
+    } else this.functions.drop();
   }
-
-  // ------------------------------------------------------------------------------------------------ the cache
 
   /** SCRIPT FLUSH: no script is known any more. */
   flush(): void {
-    this.scripts.clear();
-    this.scriptBytes = 0;
-    this.drop();
+    this.cache.clear();
+    this.evalEngine = null;
   }
 
-  /** Compiles a script and puts it in the cache. A string is the error's text. */
-  add(body: Buffer): Script | string {
-    const sha = sha1Hex(body);
-    const known = this.scripts.get(sha);
-    if (known !== undefined) return known;
-    const shebang = readShebang(body);
-    if (typeof shebang === "string") return shebang;
-    const script: Script = { sha, body: Buffer.from(body), flags: shebang.flags, shebangBytes: shebang.length, ref: 0 };
-    const error = this.compile(this.start(), script);
-    if (error !== null) return `ERR Error compiling script (new function): ${error}`;
-    this.scripts.set(sha, script);
-    this.scriptBytes += body.length + SCRIPT_OVERHEAD_BYTES;
-    return script;
+  /** Compiles a script and puts it in the cache. A string is the error's text. `loaded`: by SCRIPT LOAD, and to stay. */
+  add(body: Buffer, loaded: boolean): Script | string {
+    return this.cache.add(this.startEval(), body, loaded);
   }
 
-  private compile(engine: Engine, script: Script): string | null {
-    const { vm } = engine;
-    const ok = vm.load(vm.L, script.body.subarray(script.shebangBytes), "@user_script");
-    if (ok) {
-      script.ref = vm.api.luaL_ref(vm.L, REGISTRY);
-      return null;
-    }
-    const text = vm.cText(vm.L, -1) ?? "";
-    vm.pop(vm.L, 1);
-    return text;
+  /** Bytes of caches and interpreters (INFO memory). */
+  memory(): ScriptMemory {
+    const { current, memoryBytes } = this.functions;
+    return {
+      scripts: this.cache.scripts.size,
+      evicted: this.cache.evicted,
+      scriptBytes: this.cache.bytes,
+      interpreterBytes: this.evalEngine?.vm.memoryBytes ?? 0,
+      functions: current.functionCount,
+      libraries: current.libraries.size,
+      libraryBytes: current.bytes,
+      libraryInterpreterBytes: memoryBytes,
+    };
   }
 
-  /** Bytes of the cache and of the interpreter (INFO memory). */
-  memory(): { count: number; scripts: number; interpreter: number } {
-    return { count: this.scripts.size, scripts: this.scriptBytes, interpreter: this.engine?.vm.memoryBytes ?? 0 };
+  /** Function libraries, for files and replicas. */
+  libraryStore(): LibraryStore {
+    const { functions } = this;
+    const load = (code: Buffer, set: LibrarySet, replace: boolean): string | null => {
+      const library = functions.load(code, set, replace, 0);
+      return typeof library === "string" ? library : null;
+    };
+    return {
+      codes: () => [...functions.current.libraries.values()].map((l) => l.code),
+      load: (code, replace) => load(code, functions.current, replace),
+      clear: () => functions.become(new LibrarySet()),
+      beside: () => {
+        const set = new LibrarySet();
+        return {
+          load: (code) => load(code, set, false),
+          take: () => functions.become(set),
+          drop: () => functions.releaseAll(set),
+        };
+      },
+    };
   }
 
   // ------------------------------------------------------------------------------------------------ running
 
-  /** Runs a script for a call whose arguments are (script, numkeys, keys..., args...). */
-  execute(call: Call, script: Script, numKeys: number, readOnly: boolean): void {
+  /** Runs a script or function for a call whose arguments are (it, numkeys, keys..., args...). */
+  execute(call: Call, script: Script | LibraryFunction, numKeys: number, readOnly: boolean): void {
     const { server } = this;
     const over = (server.dispatcher.gates & GATE_MEMORY) !== 0 && server.parts.overMemory();
     const why = this.mayRun(call, script, readOnly, over);
     if (why !== null) return call.out.error(why);
     const compatible = (script.flags & SCRIPT_COMPATIBLE) !== 0;
     const run: ScriptRun = {
-      name: script.sha,
+      name: script.name,
+      isEval: script.isEval,
+      startMs: performance.now(),
       caller: call.client,
       readOnly: readOnly || (!compatible && (script.flags & SCRIPT_NO_WRITES) !== 0),
       allowOom: !compatible && (script.flags & SCRIPT_ALLOW_OOM) !== 0,
@@ -214,13 +186,16 @@ export class Scripting implements ScriptHost {
     this.run = run;
     server.beginUnit();
     this.guarded(call.out, run, () => {
-      const engine = this.load(call, script, numKeys);
+      const engine = (this.engine = script.isEval ? this.startEval() : this.functions.start());
+      const args = script.isEval
+        ? this.loadScript(engine, call, script as Script, numKeys)
+        : this.loadFunction(engine, call, script.ref, numKeys);
       const threshold = server.config.number("busy-reply-threshold");
       // Inside EXEC and for the master it runs to its end.
       this.mayWait = threshold > 0 && server.dispatcher.depth === 1 && !obeys(call.client) && call.client.conn !== null;
       this.untilMs = performance.now() + threshold;
       engine.vm.api.lua_sethook(engine.thread, this.mayWait ? engine.hook : 0, this.mayWait ? MASK_COUNT : 0, HOOK_INSTRUCTIONS);
-      return this.resume(engine, call.out, run);
+      return this.resume(engine, call.out, run, args);
     });
     if (this.run !== null) this.suspend(call, run);
   }
@@ -231,7 +206,7 @@ export class Scripting implements ScriptHost {
     try {
       done = stretch();
     } catch (e) {
-      this.drop();
+      this.drop(run.isEval);
       this.server.log.warning(`A script broke its interpreter, which is started anew: ${e instanceof Error ? e.message : String(e)}`);
       out.errorText("ERR Error running script: the interpreter failed");
     }
@@ -241,6 +216,7 @@ export class Scripting implements ScriptHost {
   private finish(run: ScriptRun): void {
     const { server } = this;
     this.run = null;
+    this.engine = null;
     this.killed = this.interrupted = this.mayWait = false;
     server.propagation.only = TO_ALL;
     this.capture.clear();
@@ -259,7 +235,7 @@ export class Scripting implements ScriptHost {
   }
 
   /** A script with flags is refused like a command with such flags (Redis eval.c evalGetCommandFlags): the error line when the script as a whole may not run now. */
-  private mayRun(call: Call, script: Script, readOnly: boolean, over: boolean): Buffer | null {
+  private mayRun(call: Call, script: Script | LibraryFunction, readOnly: boolean, over: boolean): Buffer | null {
     const closed = this.server.dispatcher.gates;
     const obeyed = obeys(call.client);
     const { flags } = script;
@@ -276,12 +252,11 @@ export class Scripting implements ScriptHost {
     return null;
   }
 
-  /** Puts the script and its arguments on the thread. */
-  private load(call: Call, script: Script, numKeys: number): Engine {
-    const engine = this.start();
+  /** Puts a script on the thread, and its arguments where it looks for them. Returns how many arguments are on the stack. */
+  private loadScript(engine: Engine, call: Call, script: Script, numKeys: number): number {
     const { vm, thread } = engine;
     const { api } = vm;
-    if (script.ref === 0) this.compile(engine, script);
+    if (script.ref === 0) this.cache.compile(engine, script);
     api.lua_rawgeti(thread, REGISTRY, engine.globals);
     this.pushArguments(vm, thread, call, 3, 3 + numKeys);
     vm.setField(thread, -2, "KEYS");
@@ -289,14 +264,24 @@ export class Scripting implements ScriptHost {
     vm.setField(thread, -2, "ARGV");
     api.lua_settop(thread, 0);
     api.lua_rawgeti(thread, REGISTRY, script.ref);
-    return engine;
+    return 0;
+  }
+
+  /** Puts a function on the thread, with its keys and arguments. */
+  private loadFunction(engine: Engine, call: Call, ref: number, numKeys: number): number {
+    const { vm, thread } = engine;
+    vm.api.lua_settop(thread, 0);
+    vm.api.lua_rawgeti(thread, REGISTRY, ref);
+    this.pushArguments(vm, thread, call, 3, 3 + numKeys);
+    this.pushArguments(vm, thread, call, 3 + numKeys, call.argc);
+    return 2;
   }
 
   /** Lets the thread run, from its beginning or from where it was interrupted; true when it has ended and the reply is written. */
-  private resume(engine: Engine, out: Out, run: ScriptRun): boolean {
+  private resume(engine: Engine, out: Out, run: ScriptRun, args = 0): boolean {
     const { vm, thread } = engine;
     this.interrupted = false;
-    const status = vm.api.lua_resume(thread, 0);
+    const status = vm.api.lua_resume(thread, args);
     if (status === YIELDED) return false;
     const { errors, unreported } = out;
     this.reply(engine, out, run, status);
@@ -316,7 +301,7 @@ export class Scripting implements ScriptHost {
       return;
     }
     this.replyError(vm, thread, out, run);
-    this.newThread(engine);
+    engine.newThread();
   }
 
   // ------------------------------------------------------------------------------------------------ busy
@@ -334,9 +319,10 @@ export class Scripting implements ScriptHost {
     const { client } = call;
     server.log.warning(
       `Slow script detected: still in execution after ${server.config.number("busy-reply-threshold")} milliseconds. ` +
-        `You can try killing the script using the SCRIPT KILL command. Script name is: ${run.name}.`,
+        `You can try killing the script using the ${run.isEval ? "SCRIPT" : "FUNCTION"} KILL command. Script name is: ${run.name}.`,
     );
-    this.suspended = { run, client, command: call.command };
+    const words = Array.from({ length: call.argc }, (_, i) => call.copy(i));
+    this.suspended = { run, client, command: call.command, words };
     server.service.blocking.blockOn(client, BLOCKED_ON_SCRIPT, 0);
     server.setGate(GATE_BUSY, true);
     setImmediate(() => this.goOn());
@@ -375,19 +361,34 @@ export class Scripting implements ScriptHost {
   /** Ends a killed script where it stands: none of its pcalls can hold that. */
   private abandon(out: Out, run: ScriptRun): boolean {
     const { vm, thread } = this.engine!;
-    this.server.log.notice("Lua script killed by user with SCRIPT KILL.");
+    this.server.log.notice(`Lua script killed by user with ${run.isEval ? "SCRIPT" : "FUNCTION"} KILL.`);
     pushError(vm, thread, KILLED, false);
     this.replyError(vm, thread, out, run);
-    this.newThread(this.engine!);
+    this.engine!.newThread();
     return true;
   }
 
-  /** SCRIPT KILL: the error line, or null when the script will end. */
-  kill(): Buffer | null {
-    if (this.run === null) return NOT_BUSY;
-    if (this.run.wrote) return UNKILLABLE;
+  /** SCRIPT KILL, FUNCTION KILL: the error line, or null when the script will end. */
+  kill(isEval: boolean): Buffer | null {
+    const { run } = this;
+    if (run === null) return NOT_BUSY;
+    if (obeys(run.caller)) return OBEYED;
+    if (run.wrote) return UNKILLABLE;
+    if (isEval !== run.isEval) return this.busyLine();
     this.killed = true;
     return null;
+  }
+
+  /** What everybody else is told while a script is busy. */
+  busyLine(): Buffer {
+    return this.run === null || this.run.isEval ? BUSY_EVAL : BUSY_FUNCTION;
+  }
+
+  /** The busy script, for FUNCTION STATS. */
+  get busy(): { name: string; isEval: boolean; words: Buffer[]; ms: number } | null {
+    if (this.suspended === null) return null;
+    const { run, words } = this.suspended;
+    return { name: run.name, isEval: run.isEval, words, ms: performance.now() - run.startMs };
   }
 
   private pushArguments(vm: LuaVm, L: number, call: Call, from: number, to: number): void {

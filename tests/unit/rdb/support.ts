@@ -19,7 +19,16 @@ export const silentLog: Log & { lines: string[] } = {
 };
 
 export function snapshotOptions(options: Partial<SnapshotOptions> = {}): SnapshotOptions {
-  return { databases, version: 10, compress: true, checksum: true, aux: [["redis-ver", "7.2.4"]], access: false, ...options };
+  return {
+    databases,
+    version: 10,
+    compress: true,
+    checksum: true,
+    aux: [["redis-ver", "7.2.4"]],
+    libraries: [],
+    access: false,
+    ...options,
+  };
 }
 
 /** All databases as the bytes of an RDB file. */

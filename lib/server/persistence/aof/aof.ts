@@ -30,7 +30,6 @@ import type { Run } from "../../../clients/command.ts";
 import { GATE_MISCONF } from "../../../clients/command.ts";
 import { replaceFileSync, syncDirectorySync } from "../../../os/files.ts";
 import { errorLine } from "../../../resp/errors.ts";
-import { flushAll } from "../../../store/store.ts";
 import { clock } from "../../../time/clock.ts";
 import { debugParts } from "../../debug.ts";
 import type { Consumer } from "../../propagation.ts";
@@ -695,7 +694,7 @@ export class Aof implements Consumer {
     const { replicas, aof } = propagation;
     propagation.replicas = null;
     propagation.aof = null;
-    flushAll(false);
+    this.server.emptyAll(false);
     for (const load = this.load(); !load.next().done;);
     propagation.replicas = replicas;
     propagation.aof = aof;
