@@ -34,7 +34,7 @@ import { CrashReporter, type ReportSection } from "./crash.ts";
 import { parentChannel, startDaemon } from "./daemon.ts";
 import { adjustFileLimit, changeMaxClients } from "./file_limit.ts";
 import type { Invocation } from "./mode.ts";
-import { refusal, refuseLater } from "./unsupported.ts";
+import { refusal } from "./unsupported.ts";
 import { version } from "./version.ts";
 
 export interface BeginOptions {
@@ -93,7 +93,6 @@ export async function beginRedis(invocation: Invocation, options: BeginOptions =
   // A daemon without a log file has none: its standard output goes nowhere.
   const made = new RedisProcess(invocation, config, log, directory, background, supervised, options);
   for (const note of notes) log.warning(note);
-  refuseLater(config);
   return made;
 }
 

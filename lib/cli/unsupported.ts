@@ -16,11 +16,5 @@ export function refusal(config: Config): string | null {
   }
   if (config.bool("cluster-enabled") && !config.sentinel)
     return "cluster-enabled yes: redisha does not do Redis Cluster. It keeps one data set available with Sentinels and its proxy.";
-  if (config.number("tls-port") !== 0) return `tls-port ${config.number("tls-port")}: this version of redisha does not speak TLS.`;
   return null;
-}
-
-/** CONFIG SET may not ask for it either. */
-export function refuseLater(config: Config): void {
-  config.hook("tls-port", () => (config.number("tls-port") === 0 ? null : "this version of redisha does not speak TLS"));
 }

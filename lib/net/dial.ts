@@ -3,11 +3,13 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { TLSOptions } from "bun";
 import { Conn, callbacks, type ConnHandler } from "./conn.ts";
+import { acceptsPeer, peerCheckOf, type PeerCheck } from "./tls.ts";
 
 export interface DialOptions<T> {
   hostname?: string;
   port?: number;
   path?: string;
+  /** `rejectUnauthorized: false` takes any certificate; with a `checkServerIdentity` only its chain is checked, not the name. */
   tls?: TLSOptions | boolean;
   /** Source address. */
   localAddress?: string;
@@ -26,13 +28,13 @@ export async function addressOf(hostname: string): Promise<string> {
 }
 
 /** With TLS the connection is open when hands are shaken, and a failed handshake is a failed connection. */
-function tlsEvents<T>(conn: Conn<T>, settle: () => boolean, fail: (error: Error) => void): object {
+function tlsEvents<T>(conn: Conn<T>, check: PeerCheck, settle: () => boolean, fail: (error: Error) => void): object {
   return {
     open(s: any): void {
       s.setNoDelay?.(true);
     },
     handshake(s: any, good: boolean, error: Error | null): void {
-      if (!good) {
+      if (!good && !(error !== null && acceptsPeer(check, error))) {
         fail(error ?? new Error("TLS handshake failed"));
         s.terminate();
       } else if (settle()) callbacks.open(s);
@@ -70,7 +72,7 @@ export function dial<T>(options: DialOptions<T>): { conn: Conn<T>; cancel(): voi
       s.setNoDelay?.(true);
       callbacks.open(s);
     },
-    ...(options.tls ? tlsEvents(conn, settle, fail) : {}),
+    ...(options.tls ? tlsEvents(conn, peerCheckOf(options.tls), settle, fail) : {}),
     connectError(_s: unknown, error: Error): void {
       fail(error);
     },
@@ -78,7 +80,8 @@ export function dial<T>(options: DialOptions<T>): { conn: Conn<T>; cancel(): voi
   if (options.timeoutMs !== undefined && options.timeoutMs > 0)
     timer = setTimeout(() => fail(Object.assign(new Error("Connection timed out"), { code: "ETIMEDOUT" })), options.timeoutMs);
   const common: any = { socket, data: conn, allowHalfOpen: true };
-  if (options.tls) common.tls = options.tls;
+  // We judge the certificate ourselves, see tls.ts.
+  if (options.tls) common.tls = options.tls === true ? { rejectUnauthorized: false } : { ...options.tls, rejectUnauthorized: false };
   if (options.localAddress) common.localAddress = options.localAddress;
   const connect = (target: { unix: string } | { hostname: string; port: number }): void => {
     if (settled) return;

@@ -1,12 +1,14 @@
 /** Listening sockets: TCP (IPv4, IPv6), unix, TLS. Errors come back as values with the system's code. */
 import type { TLSOptions } from "bun";
 import { Conn, callbacks, type ConnHandler } from "./conn.ts";
+import { hasPeerCertificate } from "./tls.ts";
 
 export interface ListenOptions<T> {
   /** Address and port, or a unix path. Port 0 picks a free one. */
   hostname?: string;
   port?: number;
   path?: string;
+  /** With requestCert and without rejectUnauthorized clients need no certificate, but may not show a bad one. */
   tls?: TLSOptions;
   /** An IPv6 address leaves the IPv4 ones of the same port alone. */
   ipv6Only?: boolean;
@@ -16,6 +18,9 @@ export interface ListenOptions<T> {
   accept(): T;
   handler: ConnHandler<T>;
 }
+
+/** A peer that does not get its hands shaken in this time goes. */
+const HANDSHAKE_SECONDS = 60;
 
 export interface Listener {
   readonly hostname: string;
@@ -28,6 +33,7 @@ export interface Listener {
 /** Starts listening. Throws an Error with `code` (EADDRINUSE, EADDRNOTAVAIL, EACCES, ...): the caller words the message. */
 export function listen<T>(options: ListenOptions<T>): Listener {
   const { accept, handler } = options;
+  const optional = options.tls?.requestCert === true && options.tls.rejectUnauthorized === false;
   const socket = {
     ...callbacks,
     open(s: any): void {
@@ -37,13 +43,20 @@ export function listen<T>(options: ListenOptions<T>): Listener {
       conn.data = accept();
       s.setNoDelay?.(true);
       if (!options.tls) callbacks.open(s);
+      else s.timeout(HANDSHAKE_SECONDS);
     },
     // With TLS the owner sees the connection once hands are shaken.
     ...(options.tls
       ? {
-          handshake(s: any, good: boolean): void {
-            if (good) callbacks.open(s);
+          handshake(s: any, good: boolean, error: Error | null): void {
+            s.timeout(0);
+            // A certificate that need not be shown must still be good when it is.
+            const bad = optional && error !== null && hasPeerCertificate(s);
+            if (good && !bad) callbacks.open(s);
             else s.terminate();
+          },
+          timeout(s: any): void {
+            s.terminate();
           },
         }
       : {}),

@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { strerror } from "../bytes/errno.ts";
 import { systemPath } from "../bytes/path.ts";
 import { userLineReader } from "../clients/acl/configure.ts";
+import { Tls } from "../clients/tls.ts";
 import type { Invocation } from "../cli/mode.ts";
 import { beginRedis, type RedisProcess } from "../cli/redis_process.ts";
 import { commandRenamer } from "../commands/rename.ts";
@@ -125,6 +126,7 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
     maxRuntimeMs: () => engine.state.periods.scriptMaxRuntime,
     retryDelayMs: () => engine.state.periods.scriptRetryDelay,
   });
+  const tls = new Tls(config, log);
   const driver = new Driver({
     engine,
     log,
@@ -132,7 +134,7 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
     scripts,
     publish: (channel, payload) => server.publish(channel, payload),
     bindSource: () => config.text("bind-source-addr"),
-    tls: () => null,
+    tls: () => tls.dialling,
     logLevel: (level) => config.assign("loglevel", level),
   });
   const shutdown = (): void => {
@@ -143,7 +145,8 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
     log.warning("Sentinel is now ready to exit, bye bye...");
     process.end(0);
   };
-  server = new SentinelServer({ config, log, driver, engine, scripts, shutdown });
+  if (tls.isWanted && !tls.configure()) process.fail("Failed to configure TLS. Check logs for more info.");
+  server = new SentinelServer({ config, log, tls, driver, engine, scripts, shutdown });
   const failed = server.service.aclFile.begin(config.users) ?? server.start();
   if (failed !== null) process.fail(failed);
   process.ready();

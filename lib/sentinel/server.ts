@@ -5,6 +5,7 @@
  *                                                    \--> driver.command (SENTINEL, PUBLISH) --> engine --> the answer, now or later
  */
 import { isIP } from "node:net";
+import type { TLSOptions } from "bun";
 import { strerror } from "../bytes/errno.ts";
 import { followAclConfig } from "../clients/acl/configure.ts";
 import { bindRows } from "../clients/bind.ts";
@@ -14,6 +15,7 @@ import type { Client } from "../clients/client.ts";
 import { plainMode } from "../clients/mode.ts";
 import { Service } from "../clients/service.ts";
 import { defaultSettings, type ClientSettings } from "../clients/settings.ts";
+import type { Tls } from "../clients/tls.ts";
 import { commandRuns, helpReply } from "../commands/command_info.ts";
 import { rowTable } from "../commands/table/index.ts";
 import type { Config } from "../config/config.ts";
@@ -30,6 +32,7 @@ import type { ScriptQueue } from "./scripts.ts";
 export interface SentinelServerOptions {
   config: Config;
   log: Log;
+  tls: Tls;
   driver: Driver;
   engine: SentinelEngine;
   scripts: ScriptQueue;
@@ -136,24 +139,11 @@ export class SentinelServer {
 
   /** Opens every address of `bind`, and the unix socket. The text of the failure, or null. */
   start(): string | null {
-    const { config, log } = this.options;
-    const port = config.number("port");
+    const { config, log, tls } = this.options;
     const handler = this.service.ingest.handler;
     const accept = (): Client => null as unknown as Client;
-    if (port !== 0)
-      for (const word of config.special("bind")) {
-        const optional = word.startsWith("-");
-        const address = optional ? word.slice(1) : word;
-        const hostname = address === "*" ? "0.0.0.0" : address === "::*" ? "::" : address;
-        try {
-          this.listeners.push(listen<Client>({ hostname, port, accept, handler }));
-        } catch (error) {
-          const { code } = error as { code?: string };
-          if (optional && (code !== "EADDRINUSE" || this.listeners.length > 0)) continue;
-          log.warning(`Warning: Could not create server TCP listening socket ${address}:${port}: bind: ${strerror(error)}`);
-          return `Failed listening on port ${port} (tcp), aborting.`;
-        }
-      }
+    const failed = this.listenOn(config.number("port"), null) ?? this.listenOn(config.number("tls-port"), tls.listening);
+    if (failed !== null) return failed;
     const path = config.text("unixsocket");
     try {
       if (path !== "") this.listeners.push(listen<Client>({ path, accept, handler }));
@@ -162,6 +152,27 @@ export class SentinelServer {
       return "Failed opening Unix socket";
     }
     this.cron = setInterval(() => this.service.cron(), CRON_MS);
+    return null;
+  }
+
+  private listenOn(port: number, tls: TLSOptions | null): string | null {
+    const { config, log } = this.options;
+    const opened = this.listeners.length;
+    for (const word of port === 0 ? [] : config.special("bind")) {
+      const optional = word.startsWith("-");
+      const address = optional ? word.slice(1) : word;
+      const hostname = address === "*" ? "0.0.0.0" : address === "::*" ? "::" : address;
+      const accept = (): Client => null as unknown as Client;
+      try {
+        const handler = this.service.ingest.handler;
+        this.listeners.push(listen<Client>({ hostname, port, accept, handler, ...(tls === null ? {} : { tls }) }));
+      } catch (error) {
+        const { code } = error as { code?: string };
+        if (optional && (code !== "EADDRINUSE" || this.listeners.length > opened)) continue;
+        log.warning(`Warning: Could not create server TCP listening socket ${address}:${port}: bind: ${strerror(error)}`);
+        return `Failed listening on port ${port} (${tls === null ? "tcp" : "tls"}), aborting.`;
+      }
+    }
     return null;
   }
 

@@ -1,7 +1,9 @@
-/** Where the server listens: every bind address, the unix socket. Cold. Redis server.c listenToPort, with its texts. */
+/** Where the server listens: every bind address with and without TLS, the unix socket. Cold. Redis server.c listenToPort, with its texts. */
 import { chmodSync, existsSync, statSync, unlinkSync } from "node:fs";
 import { strerror } from "../bytes/errno.ts";
+import type { TLSOptions } from "bun";
 import type { Client } from "../clients/client.ts";
+import type { Tls } from "../clients/tls.ts";
 import type { ConnHandler } from "../net/conn.ts";
 import { listen, type Listener } from "../net/listen.ts";
 import type { Server } from "./server.ts";
@@ -23,15 +25,23 @@ function addressOf(entry: string): string {
   return entry.startsWith("-") ? entry.slice(1) : entry;
 }
 
+/** An open socket, and the TLS options it was opened with (null: none): with others it has to be opened anew. */
+interface Open {
+  readonly listener: Listener;
+  readonly tls: TLSOptions | null;
+}
+
 export class Listeners {
   private readonly server: Server;
+  private readonly tls: Tls;
   private readonly handler: ConnHandler<Client>;
   /** By "address:port", as they were asked for; the unix socket by its path. */
-  private readonly open: Map<string, Listener>;
+  private readonly open: Map<string, Open>;
   info: ListenerInfo[];
 
-  constructor(server: Server, handler: ConnHandler<Client>) {
+  constructor(server: Server, tls: Tls, handler: ConnHandler<Client>) {
     this.server = server;
+    this.tls = tls;
     this.handler = handler;
     this.open = new Map();
     this.info = [];
@@ -43,22 +53,27 @@ export class Listeners {
    * An address with a leading `-` may be missing on this machine.
    */
   start(): string | null {
-    const { config } = this.server;
-    const port = config.number("port");
+    const { config, ports } = this.server;
     const path = config.text("unixsocket");
-    const wanted = new Set(port > 0 ? config.special("bind").map((entry) => `${addressOf(entry)}:${port}`) : []);
-    if (path !== "") wanted.add(path);
-    for (const [key, listener] of this.open) {
-      if (wanted.has(key)) continue;
+    const kinds = [
+      { name: "tcp" as const, port: config.number("port"), tls: null },
+      { name: "tls" as const, port: config.number("tls-port"), tls: this.tls.listening },
+    ].filter((kind) => kind.port > 0);
+    const wanted = new Map<string, TLSOptions | null>();
+    for (const { port, tls } of kinds) for (const entry of config.special("bind")) wanted.set(`${addressOf(entry)}:${port}`, tls);
+    if (path !== "") wanted.set(path, null);
+    for (const [key, { listener, tls }] of this.open) {
+      if (wanted.get(key) === tls) continue;
       listener.close();
       this.open.delete(key);
     }
     const info: ListenerInfo[] = [];
-    if (port > 0) {
-      const tcp = this.startTcp(port);
-      if (typeof tcp === "string") return tcp;
-      info.push(tcp);
-      this.server.ports.tcp = tcp.port;
+    ports.tcp = ports.tls = 0;
+    for (const { name, port, tls } of kinds) {
+      const started = this.startTcp(name, port, tls);
+      if (typeof started === "string") return started;
+      info.push(started);
+      ports[name] = port;
     }
     if (path !== "") {
       const failed = this.startUnix(path);
@@ -69,7 +84,7 @@ export class Listeners {
     return null;
   }
 
-  private startTcp(port: number): ListenerInfo | string {
+  private startTcp(name: "tcp" | "tls", port: number, tls: TLSOptions | null): ListenerInfo | string {
     const { config, log } = this.server;
     const binds: string[] = [];
     for (const entry of config.special("bind")) {
@@ -79,21 +94,22 @@ export class Listeners {
         try {
           const hostname = hostOf(address);
           const accept = (): Client => null as unknown as Client;
-          this.open.set(key, listen<Client>({ hostname, port, ipv6Only: true, accept, handler: this.handler }));
+          const options = { hostname, port, ipv6Only: true, accept, handler: this.handler, ...(tls === null ? {} : { tls }) };
+          this.open.set(key, { listener: listen<Client>(options), tls });
         } catch (error) {
           const code = (error as { code?: string }).code ?? "";
           if (entry.startsWith("-") && (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT")) continue;
           // A machine without IPv6 still serves IPv4.
           if (address === "::*" && code === "EAFNOSUPPORT") continue;
           log.warning(`Warning: Could not create server TCP listening socket ${address}:${port}: bind: ${strerror(error)}`);
-          return `Failed listening on port ${port} (tcp), aborting.`;
+          return `Failed listening on port ${port} (${name}), aborting.`;
         }
       }
       binds.push(entry);
     }
     // `bind ""` is a wish: nobody connects over TCP.
     const none = binds.length === 0 && config.special("bind").length > 0;
-    return none ? `Failed listening on port ${port} (tcp), aborting.` : { name: "tcp", port, binds };
+    return none ? `Failed listening on port ${port} (${name}), aborting.` : { name, port, binds };
   }
 
   private startUnix(path: string): string | null {
@@ -101,7 +117,8 @@ export class Listeners {
     try {
       // A socket file left behind by a crash is replaced; anything else is not ours to remove.
       if (existsSync(path) && statSync(path).isSocket()) unlinkSync(path);
-      this.open.set(path, listen<Client>({ path, accept: () => null as unknown as Client, handler: this.handler }));
+      const listener = listen<Client>({ path, accept: () => null as unknown as Client, handler: this.handler });
+      this.open.set(path, { listener, tls: null });
       const mode = this.server.config.number("unixsocketperm");
       if (mode !== 0) chmodSync(path, mode);
       return null;
@@ -113,7 +130,7 @@ export class Listeners {
 
   /** Stops accepting; clients stay. Removes the unix socket's file. */
   close(): void {
-    for (const l of this.open.values()) {
+    for (const { listener: l } of this.open.values()) {
       l.close();
       if (l.path !== "") {
         try {

@@ -16,6 +16,7 @@ import { clock, resyncClock } from "../time/clock.ts";
 import { ffiProblem, releasePages } from "../os/ffi.ts";
 import { pageBytes } from "../os/machine.ts";
 import { followAclConfig, userLineReader } from "../clients/acl/configure.ts";
+import { TLS_DIRECTIVES, TLS_NOT_UPDATED } from "../clients/tls.ts";
 import { clientLine } from "../clients/info_line.ts";
 import { applyClientConfig, applyStoreConfig } from "./apply_config.ts";
 import { startCron } from "./cron.ts";
@@ -96,7 +97,9 @@ export async function runServer(invocation: Invocation): Promise<void> {
 
   const usersRefused = s.service.aclFile.begin(config.users);
   if (usersRefused !== null) process.fail(usersRefused);
-  const listeners = new Listeners(s, s.service.ingest.handler);
+  const { tls } = s;
+  if (tls.isWanted && !tls.configure()) process.fail("Failed to configure TLS. Check logs for more info.");
+  const listeners = new Listeners(s, tls, s.service.ingest.handler);
   const refused = listeners.start();
   if (refused !== null) process.fail(refused);
   s.listeners = listeners.info;
@@ -107,6 +110,14 @@ export async function runServer(invocation: Invocation): Promise<void> {
     return why === null ? null : refusal;
   };
   config.hook("port", () => relisten("Unable to listen on this port. Check server logs."));
+  config.hook("tls-port", () => {
+    if (config.number("tls-port") !== 0 && tls.listening === null && !tls.configure()) return TLS_NOT_UPDATED;
+    return relisten("Unable to listen on this port. Check server logs.");
+  });
+  config.hook(TLS_DIRECTIVES, () => {
+    if (tls.isWanted && !tls.configure()) return TLS_NOT_UPDATED;
+    return relisten("Unable to listen on this port. Check server logs.");
+  });
   config.hook("bind", () => relisten("Failed to bind to specified addresses."));
   ending.closeListeners = () => listeners.close();
   process.onShutdown(

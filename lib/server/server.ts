@@ -25,6 +25,7 @@ import type { Dispatcher } from "../clients/dispatch.ts";
 import type { Mode } from "../clients/mode.ts";
 import { Service } from "../clients/service.ts";
 import { defaultSettings } from "../clients/settings.ts";
+import { Tls } from "../clients/tls.ts";
 import type { RedisProcess } from "../cli/redis_process.ts";
 import { FLAG } from "../commands/table/row.ts";
 import type { Config } from "../config/config.ts";
@@ -133,6 +134,7 @@ export class Server implements Mode {
   readonly dispatcher: Dispatcher;
   readonly propagation: Propagation;
   readonly stats: Stats;
+  readonly tls: Tls;
   /** 40 hex digits, new at each start. */
   readonly runId: string;
   readonly databases: Keyspace[];
@@ -162,6 +164,7 @@ export class Server implements Mode {
     this.process = process;
     this.config = process.config;
     this.log = process.log;
+    this.tls = new Tls(this.config, this.log);
     this.version = version;
     this.runId = runId;
     this.stats = new Stats(clock.nowMs);

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { refusal, refuseLater } from "../../lib/cli/unsupported.ts";
+import { refusal } from "../../lib/cli/unsupported.ts";
 import { Config } from "../../lib/config/config.ts";
 import { readRedisConf } from "../../lib/config/redis_conf.ts";
 import { tempDir } from "../support/programs.ts";
@@ -20,7 +20,6 @@ function read(text: string, sentinel = false): Config {
 }
 
 test.each([
-  ["tls-port 6380", "tls-port 6380: "],
   ["cluster-enabled yes", "cluster-enabled yes: "],
   ["loadmodule /x.so", "Can't load module from /x.so"],
 ])("no start with: %s", (text, words) => {
@@ -30,11 +29,4 @@ test.each([
 test.each(["port 6380", "user default on nopass ~* &* +@all", "aclfile /etc/redis/users.acl"])("a start with: %s", (text) => {
   expect(refusal(read(text))).toBeNull();
   expect(refusal(read(text, true))).toBeNull();
-});
-
-test("CONFIG SET may not ask for TLS either", () => {
-  const config = read("port 6380");
-  refuseLater(config);
-  expect(config.set(["tls-port", "6380"], { loading: false, mayProtected: true })).toContain("this version of redisha does not speak TLS");
-  expect(config.number("tls-port")).toBe(0);
 });

@@ -58,11 +58,13 @@ export class MasterLink {
     this.old = false;
     const { config, log } = repl.server;
     const source = config.text("bind-source-addr");
+    const tls = repl.server.tls.dialling;
     const { conn, cancel } = dial<MasterLink>({
       hostname: host,
       port,
       timeoutMs: config.number("repl-timeout") * 1000,
       ...(source !== "" ? { localAddress: source } : {}),
+      ...(tls !== null ? { tls } : {}),
       data: this,
       handler,
       failed: (_conn, error) => {
