@@ -14,12 +14,13 @@
  * SYNC, CLIENT REPLY) goes on as bytes and ends with its server.
  */
 import type { RowTable } from "../commands/table/index.ts";
-import { rowTable } from "../commands/table/index.ts";
 import { ClientState } from "./core/client_state.ts";
 import { CLASS, InFlight, LOCAL, QUEUED, SWALLOW } from "./core/in_flight.ts";
 import { BROKEN, ReplyScanner } from "./core/reply_scan.ts";
 import * as is from "./core/request_class.ts";
 import { argumentsOf, encodeRequest, RequestScanner } from "./core/request_scan.ts";
+import { DISCARD, nilOf, sortFlight, type Kept } from "./resp_switch.ts";
+import { commands, firstWords, stripBlank } from "./resp_words.ts";
 
 /** Held back until complete; beyond, requests and replies stream. */
 const WHOLE_MAX = 64 * 1024;
@@ -28,40 +29,15 @@ const KEEP_MAX = 1024 * 1024;
 /** Taken from a client while the gate is shut; then it is not read any more. */
 const WAITING_MAX = 64 * 1024;
 
-const UNKNOWN = Buffer.from("-UNKNOWNRESULT may or may not have been executed (failover)\r\n");
 const UNAVAILABLE = Buffer.from("-UNAVAILABLE no master is confirmed, the command was not executed\r\n");
-const OK = Buffer.from("+OK\r\n");
-const QUEUED_REPLY = Buffer.from("+QUEUED\r\n");
-const NIL_ARRAY = Buffer.from("*-1\r\n");
-const NULL_3 = Buffer.from("_\r\n");
-const ZERO = Buffer.from(":0\r\n");
 const FORGERY = Buffer.from("-NOPERM the Sentinels' channel may not be published to through the proxy\r\n");
 const INVALIDATE = Buffer.from(">2\r\n$10\r\ninvalidate\r\n_\r\n");
-const DISCARD = encodeRequest(["DISCARD"]);
 const HELLO_CHANNEL = "$18\r\n__sentinel__:hello";
 
 /** What to do with a reply, or with a request. */
 const FORWARD = 0;
 const DROP = 1;
 const STOP = 2;
-
-let shared: { table: RowTable; classes: Uint8Array } | null = null;
-function commands(): { table: RowTable; classes: Uint8Array } {
-  if (shared === null) {
-    const table = rowTable("server");
-    shared = { table, classes: is.classesOf(table) };
-  }
-  return shared;
-}
-
-/** True when a client's first bytes are RESP: `*N`, or a known command word on a line that is not HTTP's. */
-export function looksLikeResp(chunk: Buffer): boolean {
-  if (chunk[0] === 42) return chunk.length === 1 || (chunk[1] >= 48 && chunk[1] <= 57);
-  const line = chunk.toString("latin1", 0, Math.min(chunk.length, 256)).split("\n")[0]!;
-  const word = /^[A-Za-z]+(?=[ \r\t]|$)/.exec(line)?.[0];
-  if (word === undefined || / HTTP\/\d/.test(line)) return false;
-  return commands().table.find(Buffer.from(word), 0, word.length) !== null;
-}
 
 /** What the path needs of the session it serves. */
 export interface RespHost {
@@ -76,13 +52,6 @@ export interface RespHost {
   /** The server has shown that it is no master: see Session.lost. */
   lost(why: "gone" | "suspect", nothingDone: boolean, first: boolean): void;
   end(flags: string): void;
-}
-
-/** An entry that survives its server. */
-interface Kept {
-  kind: number;
-  bytes: Buffer[] | null;
-  local: Buffer | null;
 }
 
 export class RespPath {
@@ -271,7 +240,7 @@ export class RespPath {
     this.state.dirty = false;
     this.flight.push(is.DISCARD | SWALLOW, DISCARD.length);
     this.pending = DISCARD;
-    this.flight.pushLocal(is.EXEC, this.state.protocol === 3 ? NULL_3 : NIL_ARRAY);
+    this.flight.pushLocal(is.EXEC, nilOf(this.state.protocol));
     return DROP;
   }
   private classOfSub(chunk: Buffer, at: number, end: number): number {
@@ -512,50 +481,8 @@ export class RespPath {
     this.open = false;
     const { flight, state } = this;
     const written = this.sentAt - this.session.pendingUp();
-    const { replay } = this.session;
-    const kept: Kept[] = [];
-    if (state.watching) {
-      state.watching = false;
-      state.dirty = true;
-    }
-    let at = flight.headAt;
-    let block: Kept[] = [];
-    let locals = 0;
-    for (let i = flight.head; i < flight.tail; i++) {
-      const kind = flight.kindAt(i);
-      const length = flight.lengthAt(i);
-      const start = at;
-      at += length;
-      const answered = i < flight.cursor;
-      const cls = kind & CLASS;
-      if ((kind & LOCAL) !== 0) {
-        if (!answered) kept.push({ kind, bytes: null, local: flight.locals[locals++] ?? UNKNOWN });
-        continue;
-      }
-      if (cls === 0) continue; // restoring, done anew
-      const unsent = at > written || nothingDone || (first && i === flight.cursor);
-      const bytes = flight.bytes(start, at);
-      const again: Kept = { kind: answered ? kind | SWALLOW : kind & ~SWALLOW, bytes, local: null };
-      if (cls === is.EXEC) {
-        if (!unsent) {
-          // The whole may have been executed. What of it has no answer yet gets the one it would have had.
-          for (const b of block) if ((b.kind & SWALLOW) === 0) kept.push(local(b.kind, (b.kind & CLASS) === is.MULTI ? OK : QUEUED_REPLY));
-          kept.push(local(kind, UNKNOWN));
-        } else if (state.dirty) {
-          kept.push(...block, { kind: is.DISCARD | SWALLOW, bytes: [DISCARD], local: null });
-          kept.push(local(kind, state.protocol === 3 ? NULL_3 : NIL_ARRAY));
-          state.dirty = false;
-        } else kept.push(...block, again);
-        block = [];
-      } else if ((kind & QUEUED) !== 0) {
-        if (bytes === null) return false;
-        block.push(again);
-      } else if (answered) continue;
-      else if (bytes !== null && (unsent || is.mayRepeat(cls, replay))) kept.push(again);
-      else if (cls === is.WAIT) kept.push(local(kind, ZERO));
-      else kept.push(local(kind, UNKNOWN));
-    }
-    kept.push(...block);
+    const kept = sortFlight(flight, state, { written, nothingDone, first, replay: this.session.replay });
+    if (kept === null) return false;
     // The end of the stream: a big request that has begun to flow, or has not left yet.
     if (this.sentAt > flight.tailAt && this.partial > 0) {
       const begun = flight.bytes(flight.tailAt, this.sentAt);
@@ -631,34 +558,4 @@ export class RespPath {
     }
     return true;
   }
-}
-
-function local(kind: number, answer: Buffer): Kept {
-  return { kind: kind & ~(QUEUED | SWALLOW), bytes: null, local: answer };
-}
-
-/** Blank lines in front of a request are counted with it. */
-function stripBlank(b: Buffer): Buffer {
-  let i = 0;
-  while (i < b.length && (b[i] === 10 || b[i] === 13)) i++;
-  return i === 0 ? b : b.subarray(i);
-}
-
-/** The first two items of an array or push of bulk strings; null for a nil. COLD: while subscribed only. */
-function firstWords(b: Buffer): (string | null)[] {
-  const words: (string | null)[] = [];
-  let p = b.indexOf(10) + 1;
-  for (let i = 0; i < 2 && p > 0 && p < b.length; i++) {
-    const end = b.indexOf(10, p);
-    if (end < 0) break;
-    if (b[p] !== 36) {
-      words.push(b[p] === 95 ? null : b.toString("latin1", p + 1, end).trim());
-      p = end + 1;
-      continue;
-    }
-    const k = Number.parseInt(b.toString("latin1", p + 1, end), 10);
-    words.push(k < 0 ? null : b.toString("latin1", end + 1, end + 1 + k));
-    p = end + 1 + Math.max(0, k) + (k < 0 ? 0 : 2);
-  }
-  return words;
 }

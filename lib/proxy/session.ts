@@ -13,68 +13,34 @@ import type { Conn, ConnHandler } from "../net/conn.ts";
 import { assign, chooseBackend, dequeue, enqueue, nextFor, nextWaiting } from "./assign.ts";
 import { proxyHeader } from "./core/proxy_protocol.ts";
 import type { Engine } from "./engine.ts";
-import { looksLikeResp, RespPath, type RespHost } from "./resp_path.ts";
+import { RespPath, type RespHost } from "./resp_path.ts";
+import { looksLikeResp } from "./resp_words.ts";
+import { Pump } from "./pump.ts";
+import { nextDeadline, overTime } from "./session_clock.ts";
 import { logSession } from "./session_log.ts";
+import { CLOSED, CONNECTING, HELD, NEW, PHASE, PUMPING, QUEUED, TURNAROUND, WAITING } from "./session_state.ts";
 import type { Backend, Frontend, Server } from "./state.ts";
 import { nowMs, type Timed } from "./timers.ts";
 
-/** States. */
-export const NEW = 0;
-/** No place in the frontend. */
-export const WAITING = 1;
-/** No master confirmed. */
-export const HELD = 2;
-export const QUEUED = 3;
-export const CONNECTING = 4;
-/** Between two attempts. */
-export const TURNAROUND = 5;
-export const PUMPING = 6;
-export const CLOSED = 7;
-
-/** Which letter the second termination flag has in each state. */
-const PHASE = ["L", "L", "Q", "Q", "C", "C", "D", "-"];
-
-export class Session implements Timed, RespHost {
+export class Session extends Pump<Session> implements Timed, RespHost {
   readonly engine: Engine;
   readonly front: Frontend;
   back: Backend | null;
   target: Server | null;
-  readonly client: Conn<Session>;
-  server: Conn<Session> | null;
   private dialing: { cancel(): void } | null;
-  state: number;
-  /** Towards the server: what its kernel did not take yet; before the connection, what the client has already sent. */
-  up: Buffer | null;
-  /** Chunks that still came after the pause; nearly always null. */
-  upMore: Buffer[] | null;
-  down: Buffer | null;
-  downMore: Buffer[] | null;
-  /** The client's FIN has come, and has been passed on. The same for the server's. */
-  upEnd: boolean;
-  upShut: boolean;
-  downEnd: boolean;
-  downShut: boolean;
   // For the log: performance.now() but for acceptedAt (Date.now()); -1 while not reached.
   acceptedAt: number;
   readonly acceptedMs: number;
   waitedMs: number;
   connectedMs: number;
-  bytesUp: number;
-  bytesDown: number;
   attemptsLeft: number;
   retried: number;
   redispatched: boolean;
   srvQueueAhead: number;
   backQueueAhead: number;
   flags: string;
-  clientActiveMs: number;
-  serverActiveMs: number;
-  /** Serves this client as RESP (resp_path.ts); null: bytes, or not known yet. */
-  resp: RespPath | null;
   /** The client's first bytes have been looked at. */
   private looked: boolean;
-  /** The server may be losing its role: nothing new goes there. */
-  private gated: boolean;
   /** Since when this session waits for a master; 0: it does not. */
   private heldSinceMs: number;
   private connectStartMs: number;
@@ -86,39 +52,23 @@ export class Session implements Timed, RespHost {
 
   constructor(engine: Engine, front: Frontend, client: Conn<Session>) {
     const now = nowMs();
+    super(client, now);
     this.engine = engine;
     this.front = front;
     this.back = null;
     this.target = null;
-    this.client = client;
-    this.server = null;
     this.dialing = null;
-    this.state = NEW;
-    this.up = null;
-    this.upMore = null;
-    this.down = null;
-    this.downMore = null;
-    this.upEnd = false;
-    this.upShut = false;
-    this.downEnd = false;
-    this.downShut = false;
     this.acceptedAt = Date.now();
     this.acceptedMs = now;
     this.waitedMs = -1;
     this.connectedMs = -1;
-    this.bytesUp = 0;
-    this.bytesDown = 0;
     this.attemptsLeft = 0;
     this.retried = 0;
     this.redispatched = false;
     this.srvQueueAhead = 0;
     this.backQueueAhead = 0;
     this.flags = "--";
-    this.clientActiveMs = now;
-    this.serverActiveMs = now;
-    this.resp = null;
     this.looked = false;
-    this.gated = false;
     this.heldSinceMs = 0;
     this.connectStartMs = now;
     this.attemptMs = 0;
@@ -373,82 +323,12 @@ export class Session implements Timed, RespHost {
     return true;
   }
 
-  /** Bytes for the server: written at once, or kept while the client is not read any more. */
-  sendUp(chunk: Buffer): void {
-    if (this.state === PUMPING && this.up === null && !this.gated) {
-      const taken = this.server!.writeNow(chunk);
-      if (taken === chunk.length) {
-        this.serverActiveMs = this.clientActiveMs;
-        return;
-      }
-      if (taken < 0) return; // its close comes next
-      this.up = taken === 0 ? chunk : chunk.subarray(taken);
-    } else if (this.up === null) this.up = chunk;
-    else (this.upMore ??= []).push(chunk);
-    this.client.pause();
-  }
-  /** Bytes that the server's kernel has not taken yet. */
-  pendingUp(): number {
-    let n = this.up?.length ?? 0;
-    if (this.upMore !== null) for (const c of this.upMore) n += c.length;
-    return n;
-  }
-
   fromServer(chunk: Buffer): void {
     this.bytesDown += chunk.length;
     this.serverActiveMs = nowMs();
     if (this.resp !== null) this.resp.fromServer(chunk);
     else this.sendDown(chunk);
   }
-  /** Bytes for the client. */
-  sendDown(chunk: Buffer): void {
-    if (this.state === CLOSED) return;
-    if (this.down === null) {
-      const taken = this.client.writeNow(chunk);
-      if (taken === chunk.length) {
-        this.clientActiveMs = this.serverActiveMs;
-        return;
-      }
-      if (taken < 0) return;
-      this.down = taken === 0 ? chunk : chunk.subarray(taken);
-    } else (this.downMore ??= []).push(chunk);
-    this.server?.pause();
-  }
-
-  /** Sends what waits for the server; the client is read again when all has gone. */
-  flushUp(): void {
-    const server = this.server;
-    if (server === null || this.state !== PUMPING || (this.gated && this.resp === null)) return;
-    while (this.up !== null) {
-      const taken = server.writeNow(this.up);
-      if (taken < 0) return;
-      if (taken > 0) this.serverActiveMs = nowMs();
-      if (taken < this.up.length) {
-        if (taken > 0) this.up = this.up.subarray(taken);
-        return;
-      }
-      this.up = this.upMore?.shift() ?? null;
-    }
-    this.upMore = null;
-    if (this.upEnd) this.shutUp();
-    else if (this.resp === null ? !this.gated : this.resp.wantsInput) this.client.resume();
-  }
-  flushDown(): void {
-    while (this.down !== null) {
-      const taken = this.client.writeNow(this.down);
-      if (taken < 0) return;
-      if (taken > 0) this.clientActiveMs = nowMs();
-      if (taken < this.down.length) {
-        if (taken > 0) this.down = this.down.subarray(taken);
-        return;
-      }
-      this.down = this.downMore?.shift() ?? null;
-    }
-    this.downMore = null;
-    if (this.downEnd) this.shutDown();
-    else this.server?.resume();
-  }
-
   // ---- the way out
 
   clientEnded(): void {
@@ -470,20 +350,6 @@ export class Session implements Timed, RespHost {
     if (this.down === null) this.shutDown();
     if (this.state === PUMPING) this.watch(this.serverActiveMs);
   }
-  /** The client's FIN goes on to the server. */
-  private shutUp(): void {
-    if (this.upShut) return;
-    this.upShut = true;
-    if (this.downShut) return this.end("--");
-    this.server?.shutdownWrite();
-  }
-  private shutDown(): void {
-    if (this.downShut) return;
-    this.downShut = true;
-    if (this.upShut) return this.end("--");
-    this.client.shutdownWrite();
-  }
-
   clientClosed(error: Error | null): void {
     if (this.state === CLOSED) return;
     // After our own FIN there is no separate event for the client's.
@@ -633,25 +499,8 @@ export class Session implements Timed, RespHost {
   // ---- time
 
   /** Sets the deadline of the pumping state from the last activity. */
-  private watch(now: number): void {
-    this.engine.timers.set(this, Math.min(this.clientDeadline(), this.serverDeadline(), now + 2 ** 31 - 1));
-  }
-  private clientDeadline(): number {
-    // It has said all it will say, and nothing waits to be taken: no more to expect of it.
-    if (this.upEnd && this.down === null) return Infinity;
-    const t = this.front.config.timeouts;
-    const tunnel = this.back?.config.timeouts.tunnel ?? 0;
-    let ms = tunnel > 0 ? tunnel : (t.client ?? 0);
-    if ((this.upEnd || this.downShut) && t.clientFin) ms = t.clientFin;
-    return ms > 0 ? this.clientActiveMs + ms : Infinity;
-  }
-  private serverDeadline(): number {
-    if (this.downEnd && this.up === null) return Infinity;
-    const t = this.back!.config.timeouts;
-    const tunnel = t.tunnel ?? 0;
-    let ms = tunnel > 0 ? tunnel : (t.server ?? 0);
-    if ((this.downEnd || this.upShut) && t.serverFin) ms = t.serverFin;
-    return ms > 0 ? this.serverActiveMs + ms : Infinity;
+  watch(now: number): void {
+    this.engine.timers.set(this, nextDeadline(this, now));
   }
 
   expire(now: number): void {
@@ -666,26 +515,8 @@ export class Session implements Timed, RespHost {
         return this.connectFailed({ code: "ETIMEDOUT" });
       case TURNAROUND:
         return this.target === null ? this.dispatch(null) : this.connect(this.target);
-      case PUMPING: {
-        if (this.gated) {
-          // Time stands still; only what has waited too long is answered.
-          if (this.resp !== null && this.resp.hasWaiting && !this.resp.failWaiting()) return this.end("sD");
-          return this.engine.timers.set(this, now + this.back!.config.holdMs);
-        }
-        const client = this.clientDeadline();
-        const server = this.serverDeadline();
-        // HAProxy looks at the client's side first. A side that is over time counts as ended: the other one gets a FIN, and its own time.
-        if (client <= now) {
-          if (this.upEnd) return this.end("cD");
-          if (this.flags === "--") this.flags = "cD";
-          this.clientEnded();
-        } else if (server <= now) {
-          if (this.downEnd) return this.end("sD");
-          if (this.flags === "--") this.flags = "sD";
-          this.serverEnded();
-        } else this.watch(now);
-        return;
-      }
+      case PUMPING:
+        return overTime(this, now);
     }
   }
 }

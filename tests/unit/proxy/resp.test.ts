@@ -7,7 +7,8 @@ import fc from "fast-check";
 import { rowTable } from "../../../lib/commands/table/index.ts";
 import { ReplyScanner } from "../../../lib/proxy/core/reply_scan.ts";
 import { argumentsOf, encodeRequest, RequestScanner } from "../../../lib/proxy/core/request_scan.ts";
-import { looksLikeResp, RespPath, type RespHost } from "../../../lib/proxy/resp_path.ts";
+import { RespPath, type RespHost } from "../../../lib/proxy/resp_path.ts";
+import { looksLikeResp } from "../../../lib/proxy/resp_words.ts";
 
 const b = (s: string): Buffer => Buffer.from(s, "latin1");
 const cmd = (...words: string[]): string => encodeRequest(words).toString("latin1");
