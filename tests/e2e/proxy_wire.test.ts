@@ -33,6 +33,7 @@ function overTls(port: number, hello: string): Promise<string> {
       s.end();
     });
     s.on("error", reject);
+    s.on("close", () => reject(new Error("closed without an answer")));
   });
 }
 
@@ -41,7 +42,7 @@ test("TLS from the client, TLS to the server, checks over TLS, a certificate tha
   await using inner = await startProxy("redisha", `${DEFAULTS}listen l\n bind 127.0.0.1:{port} ssl crt ${pem}\n server a 127.0.0.1:${plain.port}\n`); // prettier-ignore
   await using outer = await startProxy(
     "redisha",
-    `${DEFAULTS}listen good\n bind 127.0.0.1:{port} ssl crt ${pem}\n server a 127.0.0.1:${inner.port} ssl ca-file ${pem} check inter 50ms\nbackend bad\n option log-health-checks\n server b 127.0.0.1:${inner.port} ssl ca-file /etc/hostname check inter 50ms\n`,
+    `${DEFAULTS}listen good\n bind 127.0.0.1:{port} ssl crt ${pem}\n server a 127.0.0.1:${inner.port} ssl ca-file ${pem} check inter 5s\nbackend bad\n option log-health-checks\n server b 127.0.0.1:${inner.port} ssl ca-file /etc/hostname check inter 5s\n`,
   );
   expect(await overTls(outer.port, "hello")).toBe("got hello");
   await until("the untrusted one to be down", () => outer.output.includes("Server bad/b is DOWN"));
