@@ -24,6 +24,8 @@ export const BLOCKED_ON_SHUTDOWN = 2;
 export const BLOCKED_ON_OTHER = 3;
 /** Its own script runs and lets others have turns: nothing but the script's end unblocks it. */
 export const BLOCKED_ON_SCRIPT = 4;
+/** MIGRATE: its keys are on their way. */
+export const BLOCKED_ON_TRANSFER = 5;
 
 /** What a client waits for. */
 export interface Blocked {
@@ -79,7 +81,7 @@ export class Blocking {
     this.ready = [];
     this.readySet = new Set();
     this.deadlines = new Deadlines((client) => this.timedOut(client));
-    this.byKind = [new Set(), new Set(), new Set(), new Set(), new Set()];
+    this.byKind = [new Set(), new Set(), new Set(), new Set(), new Set(), new Set()];
     this.onKeys = 0;
     this.serving = false;
   }
@@ -196,6 +198,11 @@ export class Blocking {
     d.wake(client);
   }
 
+  /** What a client waits for by `blockOn` has come: its saved command runs again and finds out. */
+  runAgain(client: Client): void {
+    if (client.flags & FLAG_BLOCKED && client.blocked !== null) this.again(client, client.blocked);
+  }
+
   private leaveLines(client: Client, b: Blocked): void {
     client.flags &= ~FLAG_BLOCKED;
     this.byKind[b.kind].delete(client);
@@ -243,13 +250,13 @@ export class Blocking {
 
   /** As if its time were over (CLIENT UNBLOCK id TIMEOUT). False: it waits for nothing of the kind. */
   unblockOnTimeout(client: Client): boolean {
-    if (!(client.flags & FLAG_BLOCKED) || client.blocked === null || client.blocked.kind === BLOCKED_ON_SCRIPT) return false;
+    if (!(client.flags & FLAG_BLOCKED) || client.blocked === null || client.blocked.kind >= BLOCKED_ON_SCRIPT) return false;
     this.timedOut(client);
     return true;
   }
   /** CLIENT UNBLOCK id ERROR. */
   unblockOnError(client: Client): boolean {
-    if (!(client.flags & FLAG_BLOCKED) || client.blocked === null || client.blocked.kind === BLOCKED_ON_SCRIPT) return false;
+    if (!(client.flags & FLAG_BLOCKED) || client.blocked === null || client.blocked.kind >= BLOCKED_ON_SCRIPT) return false;
     this.fail(client, UNBLOCKED_BY_COMMAND);
     return true;
   }

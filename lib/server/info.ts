@@ -195,10 +195,10 @@ function statLines(s: Server): Line[] {
     ["pubsub_channels", s.service.pubsub.channels.names.size],
     ["pubsub_patterns", s.service.pubsub.patterns.names.size],
     ["pubsubshard_channels", s.service.pubsub.shards.names.size],
-    // There is no fork, no defragmentation by moving keys, and no cache of sockets for MIGRATE.
+    // There is no fork, and no defragmentation by moving keys.
     ["latest_fork_usec", 0],
     ["total_forks", s.stats.snapshots],
-    ["migrate_cached_sockets", 0],
+    ["migrate_cached_sockets", s.parts.migrateLinks()],
     ["slave_expires_tracked_keys", s.replicaExpires?.count ?? 0],
     ["active_defrag_hits", 0],
     ["active_defrag_misses", 0],

@@ -28,6 +28,7 @@ import { serveWaiting } from "./replication/acks.ts";
 import { replicationRuns } from "./replication/commands.ts";
 import { Replication } from "./replication/replication.ts";
 import { controlMemory } from "./memory.ts";
+import { Migrations } from "./migrate.ts";
 import { persistenceRuns } from "./persistence/commands.ts";
 import { Aof } from "./persistence/aof/aof.ts";
 import { Persistence } from "./persistence/persistence.ts";
@@ -82,12 +83,15 @@ export async function runServer(invocation: Invocation): Promise<void> {
   aof.onSynced = () => serveWaiting(replication);
   const scripting = new Scripting(s);
   s.parts.scriptMemory = () => scripting.memory();
+  const migrations = new Migrations(s);
+  s.parts.migrateLinks = () => migrations.cachedLinks;
   s.parts.busy = () => scripting.busyLine();
   s.parts.libraries = scripting.libraryStore();
   bindServerCommands(
     s,
     scriptingRuns(scripting),
     functionRuns(scripting),
+    migrations.runs(),
     persistenceRuns(persistence),
     aof.runs(),
     replicationRuns(replication),

@@ -118,6 +118,8 @@ export interface Parts {
   replicationMemory(): { buffer: number; backlog: number; replicas: boolean };
   /** Bytes that wait to be written to the AOF. */
   aofBufferBytes(): number;
+  /** Links that MIGRATE keeps. */
+  migrateLinks(): number;
   /** What scripts and functions cost. */
   scriptMemory(): ScriptMemory;
   /** The answer to everybody while a script is busy. */
@@ -203,6 +205,7 @@ export class Server implements Mode {
       resetStats() {},
       replicationMemory: () => ({ buffer: 0, backlog: 0, replicas: false }),
       aofBufferBytes: () => 0,
+      migrateLinks: () => 0,
       scriptMemory: () => ({
         scripts: 0,
         evicted: 0,

@@ -191,3 +191,13 @@ test("DEBUG LOADAOF takes everything from the files again, transactions and stre
   expect(before[0]).toBe('"2"');
   wire.close();
 });
+
+test("BGREWRITEAOF inside EXEC waits for its end, with AOF off as well", async () => {
+  await using server = await startServer("redisha", { save: "" });
+  const wire = await Wire.connect(server.port);
+  await wire.do("MULTI");
+  await wire.do("BGREWRITEAOF");
+  expect(await wire.do("EXEC")).toBe("[+Background append only file rewriting scheduled]");
+  await until("the rewrite", async () => (await server.info("persistence"))["aof_last_rewrite_time_sec"] !== "-1");
+  expect((await server.info("stats"))["total_forks"]).toBe("1");
+});

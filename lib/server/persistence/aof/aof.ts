@@ -402,7 +402,11 @@ export class Aof implements Consumer {
   }
 
   private cron(nowMs: number): void {
-    if (this.state === "off") return;
+    if (this.state === "off") {
+      // BGREWRITEAOF inside EXEC waits for its end with AOF off, too.
+      if (this.scheduled) this.maybeRewrite(nowMs);
+      return;
+    }
     if (this.n > 0) this.write();
     if (
       this.unsynced &&
