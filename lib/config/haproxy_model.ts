@@ -237,6 +237,16 @@ export interface ProxyConfig extends Place {
   holdBytes: number;
   replay: "readonly" | "idempotent" | "none";
   strict: boolean | null;
+  /** Of mode redis: AUTH's arguments towards servers; connections that clients share; where reads may go; who may do what. */
+  auth: string[] | null;
+  /** The same for the proxy's own questions alone: clients log in themselves. */
+  probeAuth: string[] | null;
+  pool: number;
+  read: "master" | "replica" | "prefer-replica";
+  readMaxLagMs: number;
+  deny: string[];
+  users: { name: string; password: string; rules: string[] }[];
+  cluster: { host: string; port: number }[];
 }
 
 export interface GlobalConfig {
@@ -384,6 +394,14 @@ export function newProxy(kind: ProxyConfig["kind"], name: string, place: Place, 
     holdBytes: d?.holdBytes ?? 64 * 1024 * 1024,
     replay: d?.replay ?? "readonly",
     strict: d?.strict ?? null,
+    auth: d?.auth ?? null,
+    probeAuth: d?.probeAuth ?? null,
+    pool: d?.pool ?? 1,
+    read: d?.read ?? "master",
+    readMaxLagMs: d?.readMaxLagMs ?? 1000,
+    deny: [...(d?.deny ?? [])],
+    users: [...(d?.users ?? [])],
+    cluster: [...(d?.cluster ?? [])],
   };
 }
 

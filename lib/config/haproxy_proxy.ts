@@ -8,9 +8,10 @@ import { parseBind } from "./haproxy_bind.ts";
 import { parseLog } from "./haproxy_log.ts";
 import type { BalanceAlgorithm, ProxyConfig, Timeouts } from "./haproxy_model.ts";
 import { OPTION_ROWS, parseOption } from "./haproxy_options.ts";
+import { REDIS_ROWS } from "./haproxy_redis.ts";
 import { parseServer } from "./haproxy_server.ts";
 import { parseTcpCheck } from "./haproxy_tcp_check.ts";
-import { looseInt, readAddress, readSize } from "./haproxy_units.ts";
+import { looseInt, readAddress } from "./haproxy_units.ts";
 
 const TIMEOUTS: Record<string, { key: keyof Timeouts | null; side: number }> = {
   client: { key: "client", side: F },
@@ -132,6 +133,7 @@ const gone = (text: string): Row => row(D | F | B, (c) => c.alert(text));
 const HTTP = "it needs mode http";
 
 export const PROXY_ROWS: Table = {
+  ...REDIS_ROWS,
   acl: row(F | B, (c, p) => parseAcl(c, p)),
   backlog: integer(F, "backlog", (p, n) => (p.backlog = n)),
   balance: { where: B, parse: balance },
@@ -241,26 +243,6 @@ export const PROXY_ROWS: Table = {
   persist: idle(B, HTTP),
   "rate-limit": idle(F),
   redirect: idle(F | B, HTTP),
-  "redis-hold": row(F | B, (c, p) => {
-    const ms = c.time(1, "redis-hold");
-    if (ms === null) return;
-    p.holdMs = ms;
-    if (c.args[2] === undefined) return;
-    const bytes = c.args[2] === "bytes" ? readSize(c.args[3] ?? "") : null;
-    if (bytes === null) return c.alert("'redis-hold' expects <time> and optionally 'bytes' <size>.");
-    p.holdBytes = bytes;
-  }),
-  "redis-partition": row(F | B, (c, p) => {
-    if (c.args[1] !== "stay" && c.args[1] !== "hold")
-      return c.alert(`'redis-partition' expects 'stay' or 'hold' but got '${c.args[1] ?? ""}'.`);
-    p.partition = c.args[1];
-  }),
-  "redis-replay": row(F | B, (c, p) => {
-    const v = c.args[1];
-    if (v !== "readonly" && v !== "idempotent" && v !== "none")
-      return c.alert(`'redis-replay' expects 'readonly', 'idempotent' or 'none' but got '${v ?? ""}'.`);
-    p.replay = v;
-  }),
   redispatch: gone("keyword 'redispatch' directive is not supported anymore since HAProxy 2.1. Use 'option redispatch'."),
   retries: row(B, (c, p) => {
     belongs(c, B, "retries");
@@ -269,16 +251,6 @@ export const PROXY_ROWS: Table = {
     if (c.atMost(1)) p.retries = Math.max(0, looseInt(c.args[1]));
   }),
   "retry-on": idle(B),
-  sentinel: row(F | B, (c, p) => {
-    const name = c.args[1];
-    if (name === undefined || c.args[2] === undefined)
-      return c.alert("'sentinel' expects <master name> and one or more <host>:<port> as arguments.");
-    for (const text of c.args.slice(2)) {
-      const a = readAddress(text);
-      if (typeof a === "string") return c.alert(`'sentinel' : ${a}`);
-      p.sentinels.push({ name, host: a.host, port: a.portLow < 0 ? 26379 : a.portLow });
-    }
-  }),
   server: { where: B, parse: parseServer },
   "server-state-file-name": idle(B),
   "server-template": { where: B, parse: parseServer },

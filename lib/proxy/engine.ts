@@ -12,6 +12,8 @@ export class Engine {
   readonly diagnostics: Diagnostics;
   readonly frontends: Frontend[];
   readonly backends: Map<string, Backend>;
+  /** Clients of mode redis. */
+  readonly redisClients: Set<{ kill(letter: string): void }>;
   /** Client connections now, and the process-wide limit (0: none). */
   active: number;
   readonly maxconn: number;
@@ -27,6 +29,7 @@ export class Engine {
     this.diagnostics = diagnostics;
     this.frontends = [];
     this.backends = new Map();
+    this.redisClients = new Set();
     this.active = 0;
     this.maxconn = config.global.maxconn;
     this.stopping = false;

@@ -11,14 +11,16 @@
  */
 import { decide, DEFAULT_LIMITS, type Confirmed, type Decision, type FailoverHold, type ServerView } from "../fleet/authority.ts";
 import { failoverHold } from "../fleet/failover_hold.ts";
-import { sameAddress, type Address, type Hello } from "../fleet/hello.ts";
+import { sameAddress, showAddress, type Address, type Hello } from "../fleet/hello.ts";
+import { newServerOptions } from "../config/haproxy_model.ts";
 import { isUp } from "./core/health.ts";
 import { passed } from "./core/status.ts";
 import type { Checker } from "./checks.ts";
 import type { Engine } from "./engine.ts";
 import { authOfCheck, ServerProbe } from "./server_probe.ts";
 import { SentinelWatch } from "./sentinel_watch.ts";
-import type { Backend, Server } from "./state.ts";
+import { type Backend, Server } from "./state.ts";
+import { tlsOfServer } from "./tls.ts";
 import { nowMs, type Timed } from "./timers.ts";
 import { moveSessions, say, wentDown, wentUp } from "./transitions.ts";
 
@@ -28,6 +30,8 @@ const TICK_MS = 250;
 const HURRY_HOLD_MS = 30_000;
 /** At most this many Sentinels are asked: hellos can be forged. */
 const SENTINELS_MAX = 32;
+/** At most this many servers are learnt from Sentinels. */
+const SERVERS_MAX = 64;
 const SEVERITY = { notice: 5, warning: 4, alert: 1 } as const;
 
 export class Fencing implements Timed {
@@ -36,6 +40,8 @@ export class Fencing implements Timed {
   private readonly probes: ServerProbe[];
   private readonly checkers: Map<Server, Checker>;
   private readonly watches: SentinelWatch[];
+  private readonly auth: string[] | null;
+  private readonly learns: boolean;
   /** The master's name at the Sentinels; "" until a hello or the file has told it. */
   private name: string;
   private confirmed: Confirmed | null;
@@ -63,16 +69,39 @@ export class Fencing implements Timed {
     this.stopped = false;
     this.deadlineMs = 0;
     this.heapAt = -1;
-    const auth = authOfCheck(config.tcpCheck.flatMap((r) => (r.kind === "send" ? [r.data] : [])));
-    this.probes = backend.servers.map(
-      (s) =>
-        new ServerProbe(
-          s,
-          { pollMs: Math.max(50, Math.min(500, s.config.interMs)), silenceMs: Math.max(500, Math.min(3000, s.config.interMs)), auth },
-          () => this.soon(),
-          (hello) => this.heard(s, hello),
-        ),
+    const auth = config.probeAuth ?? config.auth;
+    this.auth = auth !== null ? ["AUTH", ...auth] : authOfCheck(config.tcpCheck.flatMap((r) => (r.kind === "send" ? [r.data] : [])));
+    this.learns = config.mode === "redis" && config.servers.length === 0;
+    this.probes = backend.servers.map((s) => this.probe(s));
+  }
+
+  private probe(s: Server): ServerProbe {
+    return new ServerProbe(
+      s,
+      {
+        pollMs: Math.max(50, Math.min(500, s.config.interMs)),
+        silenceMs: Math.max(500, Math.min(3000, s.config.interMs)),
+        auth: this.auth,
+      },
+      () => this.soon(),
+      (hello) => this.heard(s, hello),
     );
+  }
+  /** Mode redis without server lines: the servers are those that the Sentinels of the file list. */
+  private learn(address: Address): void {
+    if (!this.learns || this.stopped || this.probes.length >= SERVERS_MAX) return;
+    const { backend } = this;
+    const name = showAddress(address);
+    if (backend.servers.some((s) => s.name === name)) return;
+    const place = { file: backend.config.file, line: backend.config.line };
+    const config = { ...newServerOptions(), ...backend.config.defaultServer, ...place, name, ...address, portIsOffset: false, path: "" };
+    const server = new Server({ ...config, check: false, interMs: 1000 }, backend, backend.servers.length, false);
+    const tls = config.ssl ? tlsOfServer(server.config) : null;
+    if (tls !== null && "tls" in tls) server.tls = tls.tls;
+    backend.servers.push(server);
+    const probe = this.probe(server);
+    this.probes.push(probe);
+    probe.start();
   }
 
   start(): void {
@@ -144,6 +173,9 @@ export class Fencing implements Timed {
       changed: () => this.soon(),
       event: (from, channel, payload) => this.event(from, channel, payload),
       // What a Sentinel of the file lists counts as if it were in the file; what one from a hello lists is hearsay like itself.
+      server: (a) => {
+        if (source !== "hello") this.learn(a);
+      },
       peer: (a, runId) => this.watch(a, source === "hello" ? "hello" : "peer", runId),
     });
     this.watches.push(w);
@@ -205,7 +237,7 @@ export class Fencing implements Timed {
     for (const s of backend.servers) {
       const fence = d.fenced.find((f) => f.serverId === s.name)?.reason ?? null;
       this.setFence(s, fence);
-      if (s === chosen || s.sessions.size === 0) continue;
+      if (s === chosen || (s.sessions.size === 0 && !backend.board?.uses(s))) continue;
       const probe = this.probes.find((p) => p.server === s)!;
       const replica = probe.reachable && probe.info?.role === "replica";
       if (chosen !== null || fence !== null || replica) moveSessions(s);
@@ -214,12 +246,15 @@ export class Fencing implements Timed {
       if (backend.holdingSinceMs === 0) backend.holdingSinceMs = nowMs();
       // What is still connected to the last master sends nothing new.
       for (const s of backend.servers) for (const session of s.sessions) session.gate(true);
+      backend.board?.gate(true);
       return;
     }
     backend.holdingSinceMs = 0;
     for (const session of chosen.sessions) session.gate(false);
+    backend.board?.gate(false);
     if (was !== chosen) {
       backend.chosen = chosen;
+      backend.board?.choose(chosen);
       this.bringUp(chosen, d);
       // A copy: whoever has to wait again is put back into the set.
       for (const s of Array.from(backend.held)) s.dispatch(null);

@@ -9,6 +9,7 @@ import { notifySystemd } from "../os/notify.ts";
 import type { Conn } from "../net/conn.ts";
 import { readProxyHeader } from "./core/proxy_protocol.ts";
 import type { Engine } from "./engine.ts";
+import { acceptRedis } from "./redis/accept.ts";
 import type { RunningProxy } from "./main.ts";
 import { clientSide, Session } from "./session.ts";
 import type { Frontend } from "./state.ts";
@@ -32,6 +33,7 @@ function listenAll(engine: Engine, front: Frontend): boolean {
       const where =
         bind.path !== "" ? { path: bind.path } : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true };
       const begin = (conn: Conn<Session>): void => {
+        if (front.config.mode === "redis") return acceptRedis(engine, front, conn);
         conn.data = new Session(engine, front, conn);
         conn.handler = clientSide;
         conn.data.open();

@@ -22,6 +22,7 @@ import { Fencing } from "./fencing.ts";
 import { Engine } from "./engine.ts";
 import { LogTargets } from "./log_targets.ts";
 import { parseOptions, USAGE, type Options } from "./options.ts";
+import { Board } from "./redis/board.ts";
 import { Backend, Frontend, Server } from "./state.ts";
 import { tlsOfBind, tlsOfServer } from "./tls.ts";
 
@@ -238,7 +239,8 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
     const logger = logs.logger([...(p.logGlobal ? config.global.logs : []), ...p.logs], p.logTag);
     if (isBackend(p)) {
       const strict = p.strict ?? config.global.strict;
-      const back = new Backend(p, logger, !strict && asksForMaster(p));
+      const back = new Backend(p, logger, p.mode === "redis" || (!strict && asksForMaster(p)));
+      if (p.mode === "redis") back.board = new Board(engine, back, null);
       p.servers.forEach((s, i) => back.servers.push(new Server(s, back, i, back.byAuthority)));
       engine.backends.set(p.name, back);
       for (const s of back.servers) {
@@ -277,6 +279,7 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
     stop() {
       for (const f of fencings) f.stop();
       for (const c of checkers) c.stop();
+      for (const b of engine.backends.values()) b.board?.stop();
       for (const f of engine.frontends) {
         for (const b of f.binds) b.listener.close();
         for (const s of f.sessions) s.kill("K");

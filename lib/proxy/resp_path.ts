@@ -89,8 +89,11 @@ export class RespPath {
   private suspects: number;
   /** A request of ours that takes the place of the one dropped. */
   private pending: Buffer | null;
+  /** A request of ours that goes first on the next connection, its reply dropped. */
+  private first: Buffer | null;
 
-  constructor(session: RespHost) {
+  /** `state`: what the client has made of its connection before; mode redis hands it in. */
+  constructor(session: RespHost, state = new ClientState()) {
     const { table, classes } = commands();
     this.session = session;
     this.table = table;
@@ -98,7 +101,7 @@ export class RespPath {
     this.requests = new RequestScanner(table);
     this.replies = new ReplyScanner();
     this.flight = new InFlight(KEEP_MAX);
-    this.state = new ClientState();
+    this.state = state;
     this.opaque = false;
     this.sentAt = 0;
     this.upTail = [];
@@ -117,14 +120,33 @@ export class RespPath {
     this.open = false;
     this.suspects = 0;
     this.pending = null;
+    this.first = null;
   }
 
+  /** Sends `request` in front of everything once there is a connection; nobody gets its reply. */
+  prelude(request: Buffer): void {
+    this.first = request;
+  }
   /** Nothing sent that wants a reply, nothing waiting to be sent. */
   get isIdle(): boolean {
     return this.flight.awaiting === 0 && this.waiting.length === 0 && this.kept.length === 0;
   }
   get hasWaiting(): boolean {
     return this.waiting.length > 0 || this.kept.length > 0;
+  }
+  /** Nothing of the client's lives in this connection: another one would do as well (mode redis). */
+  get isClean(): boolean {
+    const { state } = this;
+    return this.isIdle && this.flight.isEmpty && !this.multiOpen && !this.opaque && this.requests.isAtStart && state.isPlain;
+  }
+  /** Requests of the open transaction so far. */
+  get queued(): number {
+    let n = 0;
+    for (let i = this.flight.head; i < this.flight.tail; i++) if ((this.flight.kindAt(i) & QUEUED) !== 0) n++;
+    return n;
+  }
+  get inTransaction(): boolean {
+    return this.multiOpen;
   }
   /** The client may be read. */
   get wantsInput(): boolean {
@@ -501,19 +523,21 @@ export class RespPath {
     return true;
   }
 
-  /** A new server: state, what was kept, what waited. */
-  connected(): void {
+  /** A new server: state (unless the connection has it already), what was kept, what waited. */
+  connected(restored = false): void {
     const { flight, state } = this;
     const out: Buffer[] = [];
     const add = (kind: number, bytes: Buffer): void => {
       flight.push(kind, bytes.length);
       out.push(bytes);
     };
-    for (const { words, replies } of state.restore()) {
+    for (const { words, replies } of restored ? [] : state.restore()) {
       const subscribe = /subscribe$/i.test(words[0]!);
       add((subscribe ? is.SUBSCRIBE : 0) | SWALLOW, encodeRequest(words));
       if (subscribe) this.restoreCounts.push(replies);
     }
+    if (this.first !== null) add(is.SAFE | SWALLOW, this.first);
+    this.first = null;
     if (state.isTracking && state.protocol === 3) flight.pushLocal(is.STATE, INVALIDATE);
     // Their confirmations come again and fill the sets anew: what a server refuses now is not believed for ever.
     for (const k of this.kept) {

@@ -20,6 +20,8 @@ export interface WatchEvents {
   changed(): void;
   /** An event of its channels: `+switch-master`, `+try-failover`, ... */
   event(watch: SentinelWatch, channel: string, payload: string): void;
+  /** A master or replica that this one lists under the name. */
+  server(address: Address): void;
   /** Another Sentinel that this one lists. */
   peer(address: Address, runId: string): void;
 }
@@ -108,6 +110,10 @@ export class SentinelWatch {
       if (before?.host !== after?.host || before?.port !== after?.port) return void queueMicrotask(() => this.poll());
       this.answered(link, after, master);
     });
+    if (this.polls % 5 === 0)
+      link.send(["SENTINEL", "REPLICAS", this.name], (r) => {
+        for (const s of rows(r)) if (s["ip"] && s["port"]) this.events.server({ host: s["ip"], port: Number(s["port"]) });
+      });
     if (this.polls++ % 5 === 0)
       link.send(["SENTINEL", "SENTINELS", this.name], (r) => {
         for (const s of rows(r)) if (s["ip"] && s["port"]) this.events.peer({ host: s["ip"], port: Number(s["port"]) }, s["runid"] ?? "");
@@ -115,6 +121,7 @@ export class SentinelWatch {
   }
 
   private answered(link: Link, address: Address | null, master: Reply): void {
+    if (address !== null) this.events.server(address);
     if (address === null || !Array.isArray(master)) return this.take(null, null, 0, 0);
     const m = pairs(master);
     const epoch = Number(m["config-epoch"] ?? 0);

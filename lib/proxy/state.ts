@@ -113,6 +113,18 @@ export class Server implements Candidate {
   }
 }
 
+/** What serves the clients of mode redis (redis/board.ts), told by the authority. */
+export interface Switchboard {
+  /** Shut: nothing new goes to the present master. */
+  gate(shut: boolean): void;
+  /** This server is not the master (any more). */
+  leave(server: Server): void;
+  /** This one is. */
+  choose(server: Server): void;
+  uses(server: Server): boolean;
+  stop(): void;
+}
+
 export class Backend {
   readonly config: ProxyConfig;
   readonly servers: Server[];
@@ -124,6 +136,8 @@ export class Backend {
   readonly held: Set<Session>;
   /** Checked for role:master, and not in strict mode: an authority decides which server is used. */
   readonly byAuthority: boolean;
+  /** Of mode redis; null in mode tcp. */
+  board: Switchboard | null;
   /** The authority's choice; null: hold. */
   chosen: Server | null;
   /** Asks a server anew who it is; `same`: it lives, is the same process, and is still the choice. Null without an authority. */
@@ -148,6 +162,7 @@ export class Backend {
     this.queue = [];
     this.held = new Set();
     this.byAuthority = byAuthority;
+    this.board = null;
     this.chosen = null;
     this.verify = null;
     this.holdingSinceMs = 0;

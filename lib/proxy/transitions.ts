@@ -66,4 +66,5 @@ export function shutSessions(server: Server, letter: "D" | "U" | "K"): number {
 /** The server is no longer the master: its sessions go to the next one where they can (resp_path.ts), the others end. */
 export function moveSessions(server: Server): void {
   for (const s of server.sessions) if (!s.move()) s.kill("D");
+  server.backend.board?.leave(server);
 }

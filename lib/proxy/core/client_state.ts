@@ -45,6 +45,35 @@ export class ClientState {
     return this.tracking !== null;
   }
 
+  /** Only protocol, user and database set it apart from a new connection. */
+  get isPlain(): boolean {
+    const none = this.subscriptions === 0 && this.tracking === null && this.flags.size === 0;
+    return none && !this.watching && !this.dirty && !this.quitting;
+  }
+  /** Connections with equal keys serve the same clients. */
+  get key(): string {
+    return `${this.protocol} ${this.database} ${this.auth === null ? "" : JSON.stringify(this.auth)}`;
+  }
+  /** The same protocol, user and database, nothing else. */
+  copy(): ClientState {
+    const c = new ClientState();
+    c.protocol = this.protocol;
+    c.auth = this.auth;
+    c.database = this.database;
+    return c;
+  }
+  /** The name is kept elsewhere (mode redis answers for it itself). */
+  forgetName(): void {
+    this.name = null;
+  }
+  get databaseIndex(): number {
+    return Number(this.database);
+  }
+  /** The user that it is logged in as. */
+  get user(): string {
+    return this.auth !== null && this.auth.length === 2 ? this.auth[0]! : "default";
+  }
+
   /** A command of class STATE or RESET has succeeded. */
   commit(words: readonly string[]): void {
     const name = words[0]!.toLowerCase();

@@ -1,0 +1,361 @@
+/**
+ * Mode redis of one backend: its clients, the pools of shared connections, the connections of clients' own, and where they all lead. WARM.
+ *
+ *   fencing.ts --gate / leave / choose--> Board --> SharedUpstream, Pinned (each sorts what is under way and goes to the next master)
+ *                                               --> clients that wait: released, in the order they came
+ *
+ * Who is master is the authority's to say (fleet/authority.ts, fencing.ts), as in mode tcp. A hold is bounded by time and bytes
+ * (redis-hold): then what waits is answered with -UNAVAILABLE and the connections stay.
+ */
+import type { TLSOptions } from "bun";
+import { rowTable, type RowTable } from "../../commands/table/index.ts";
+import type { Row } from "../../commands/table/row.ts";
+import type { Conn, ConnHandler } from "../../net/conn.ts";
+import { dial } from "../../net/dial.ts";
+import { Request } from "../../resp/request.ts";
+import { ClientState } from "../core/client_state.ts";
+import { proxyHeader } from "../core/proxy_protocol.ts";
+import { CONTAINER, DENIED, planOf } from "../core/redis_plan.ts";
+import { classesOf } from "../core/request_class.ts";
+import type { Engine } from "../engine.ts";
+import type { Backend, Server, Switchboard } from "../state.ts";
+import { nowMs } from "../timers.ts";
+import { say } from "../transitions.ts";
+import { finished } from "./accept.ts";
+import type { RedisClient } from "./client.ts";
+import { Login } from "./login.ts";
+import { Meter } from "./meter.ts";
+import type { Pinned } from "./pinned.ts";
+import { Pool } from "./pool.ts";
+import { CLOSED, LOST, UP, type SharedUpstream } from "./shared.ts";
+import type { Users } from "./users.ts";
+
+const TICK_MS = 100;
+/** A pool without clients closes its connections after this. */
+const POOL_IDLE_MS = 30_000;
+/** Connections of clients' own that wait for the next one, for each kind of client. */
+const PRIVATE_MAX = 64;
+
+interface Private {
+  server: Server;
+  conn: Conn<Private>;
+}
+
+export class Board implements Switchboard {
+  readonly engine: Engine;
+  readonly backend: Backend;
+  readonly table: RowTable;
+  readonly classes: Uint8Array;
+  readonly plan: Uint8Array;
+  /** Reads one request after another; nothing of it outlives a call. */
+  readonly request: Request;
+  readonly meter: Meter;
+  readonly login: Login;
+  readonly users: Users | null;
+  readonly replay: "readonly" | "idempotent" | "none";
+  readonly clients: Set<RedisClient>;
+  readonly pins: Set<Pinned>;
+  readonly held: Set<RedisClient>;
+  readonly dirtyClients: RedisClient[];
+  /** Shared connections that only finish what they have. */
+  readonly retired: Set<SharedUpstream>;
+  private readonly dirty: SharedUpstream[];
+  private scheduled: boolean;
+  private readonly pools: Map<string, Pool>;
+  private readonly privates: Map<string, Private[]>;
+  /** The master in use; requests go there while `isOpen`. */
+  target: Server | null;
+  private shut: boolean;
+  private readonly timer: ReturnType<typeof setInterval>;
+
+  constructor(engine: Engine, backend: Backend, users: Users | null) {
+    const table = rowTable("server");
+    this.engine = engine;
+    this.backend = backend;
+    this.table = table;
+    this.classes = classesOf(table);
+    this.plan = planOf(table, this.classes);
+    this.request = new Request();
+    this.meter = new Meter(table);
+    this.login = new Login(this);
+    this.users = users;
+    this.replay = backend.config.replay;
+    this.clients = new Set();
+    this.pins = new Set();
+    this.held = new Set();
+    this.dirtyClients = [];
+    this.retired = new Set();
+    this.dirty = [];
+    this.scheduled = false;
+    this.pools = new Map();
+    this.privates = new Map();
+    this.target = null;
+    this.shut = false;
+    this.timer = setInterval(() => this.tick(), TICK_MS);
+    this.timer.unref?.();
+    this.deny(backend.config.deny);
+  }
+
+  private deny(names: readonly string[]): void {
+    for (const name of names) {
+      const row = this.table.get(name);
+      if (row === undefined) continue;
+      this.plan[row.id] = DENIED;
+      if (this.plan[row.id] !== CONTAINER && row.subcommands !== null) for (const sub of row.subcommands) this.plan[sub.id] = DENIED;
+    }
+  }
+  deniedLine(row: Row | null): Buffer {
+    return Buffer.from(`-NOPERM the command '${row?.name ?? ""}' is denied by the proxy\r\n`, "latin1");
+  }
+  needsLogin(client: RedisClient): boolean {
+    return this.users !== null && client.user === null;
+  }
+
+  /** Requests may go to the target. */
+  get isOpen(): boolean {
+    return this.target !== null && !this.shut;
+  }
+  isReplicaOf(_server: Server | null): boolean {
+    return false;
+  }
+
+  // ---- clients and their pools
+
+  newState(): ClientState {
+    const state = new ClientState();
+    const { auth } = this.backend.config;
+    if (auth !== null) state.commit(["AUTH", ...auth]);
+    return state;
+  }
+  join(state: ClientState): Pool {
+    let pool = this.pools.get(state.key);
+    if (pool === undefined) {
+      pool = new Pool(this, state, this.backend.config.pool);
+      this.pools.set(state.key, pool);
+    }
+    pool.clients++;
+    pool.idleSinceMs = 0;
+    return pool;
+  }
+  part(pool: Pool): void {
+    if (--pool.clients === 0) pool.idleSinceMs = nowMs();
+  }
+  /** A pool for this state is there and works: its credentials and its database are good. */
+  isKnown(state: ClientState): boolean {
+    return this.pools.get(state.key)?.shared.some((u) => u.state === UP && u.wasServed) ?? false;
+  }
+  gone(client: RedisClient, flags: string): void {
+    this.clients.delete(client);
+    this.held.delete(client);
+    this.part(client.pool);
+    finished(client, flags);
+  }
+
+  /** The connection for this request of a client, started when it is not; null: not now, the client waits. */
+  route(client: RedisClient, _row: Row, _request: Request): SharedUpstream | null {
+    let up = client.up;
+    if (up.isRetired) {
+      if (client.outstanding > 0) return client.drain();
+      up = client.up = client.pool.of(client);
+    }
+    if (!up.isUsable) up.connect(this.target!);
+    return up;
+  }
+
+  // ---- once a turn
+
+  /** Sends what was appended to `up` at the end of this turn. */
+  soon(up: SharedUpstream): void {
+    up.isDirty = true;
+    this.dirty.push(up);
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      for (const u of this.dirty) u.flush();
+      this.dirty.length = 0;
+    });
+  }
+  flushClients(): void {
+    const list = this.dirtyClients;
+    // Flushing may let a client go on, which may put others here.
+    for (let i = 0; i < list.length; i++) list[i]!.flush();
+    list.length = 0;
+  }
+
+  // ---- servers
+
+  /** What a connection to `server` needs to know. */
+  where(server: Server): { hostname?: string; port?: number; path?: string; tls?: TLSOptions; localAddress?: string } {
+    const c = server.config;
+    const tls = c.ssl && server.tls !== null ? { tls: server.tls } : {};
+    const source = c.sourceHost || this.backend.config.sourceHost;
+    const from = source === "" ? {} : { localAddress: source };
+    return c.path !== "" ? { path: c.path, ...tls } : { hostname: server.host, port: c.port, ...tls, ...from };
+  }
+  dial<T>(server: Server, data: T, handler: ConnHandler<T>, failed: () => void): { conn: Conn<T>; cancel(): void } {
+    const header = server.config.sendProxy;
+    const events: ConnHandler<T> =
+      header === 0
+        ? handler
+        : {
+            ...handler,
+            open(conn) {
+              conn.handler = handler;
+              conn.writeNow(proxyHeader(header, null, null));
+              handler.open(conn);
+            },
+          };
+    return dial<T>({
+      ...this.where(server),
+      timeoutMs: this.backend.config.timeouts.connect ?? 3000,
+      data,
+      handler: events,
+      failed,
+    });
+  }
+  connectFailed(server: Server): void {
+    server.connectErrors++;
+    this.backend.connectErrors++;
+  }
+  say(severity: number, text: string): void {
+    say(this.engine, this.backend, severity, `backend ${this.backend.name}: ${text}`);
+  }
+
+  /** Asks the authority anew; `done(true)`: the server lives, is the same process, and still the master. */
+  verify(server: Server, done: (same: boolean) => void): void {
+    if (this.backend.verify === null) done(false);
+    else this.backend.verify(server, done);
+  }
+
+  /** A shared connection has lost its server: looked into, and begun anew as soon as there is a master. */
+  lostUpstream(up: SharedUpstream, server: Server, _why: "gone" | "suspect"): void {
+    this.verify(server, () => this.resumeUpstream(up));
+  }
+  resumeUpstream(up: SharedUpstream): void {
+    if (up.state !== LOST || !this.isOpen) return;
+    if (up.awaiting > 0) up.connect(this.target!);
+  }
+
+  private *allShared(): Generator<SharedUpstream> {
+    for (const pool of this.pools.values()) yield* pool.shared;
+    yield* this.retired;
+  }
+
+  // ---- Switchboard: what the authority decides
+
+  gate(shut: boolean): void {
+    if (this.shut === shut) return;
+    this.shut = shut;
+    for (const pin of this.pins) pin.gate(shut);
+    if (!shut) this.release();
+  }
+  leave(server: Server): void {
+    if (this.target === server) this.target = null;
+    for (const up of this.allShared()) if (up.server === server) up.leave(false, false);
+    for (const pin of Array.from(this.pins)) pin.leave(server);
+    this.dropPrivates(server);
+    this.flushClients();
+  }
+  choose(server: Server): void {
+    if (this.target !== null && this.target !== server) this.leave(this.target);
+    this.target = server;
+    this.release();
+  }
+  uses(server: Server): boolean {
+    if (this.target === server) return true;
+    for (const up of this.allShared()) if (up.server === server) return true;
+    for (const pin of this.pins) if (pin.server === server) return true;
+    return false;
+  }
+
+  /** Everybody goes on. */
+  private release(): void {
+    if (!this.isOpen) return;
+    for (const up of this.allShared()) this.resumeUpstream(up);
+    for (const pin of Array.from(this.pins)) pin.start();
+    this.login.again();
+    const waiting = [...this.held];
+    this.held.clear();
+    this.meter.held += waiting.length;
+    for (const client of waiting) {
+      if (this.isOpen) client.released();
+      else this.held.add(client);
+    }
+    this.flushClients();
+  }
+
+  private tick(): void {
+    const now = nowMs();
+    const { holdMs } = this.backend.config;
+    for (const client of this.held) if (now - client.heldSinceMs > holdMs) client.heldTooLong(now);
+    for (const pin of Array.from(this.pins)) if (pin.heldSinceMs > 0 && now - pin.heldSinceMs > holdMs) pin.heldTooLong(now);
+    for (const up of this.allShared()) if (up.kept.length > 0 && now - up.lostSinceMs > holdMs) up.failKept();
+    this.login.tick(now, holdMs);
+    for (const [key, pool] of this.pools) {
+      if (pool.clients > 0 || now - pool.idleSinceMs < POOL_IDLE_MS) continue;
+      for (const up of pool.shared) up.close();
+      this.pools.delete(key);
+      this.dropPrivatesOf(key);
+    }
+    this.flushClients();
+  }
+
+  // ---- connections that wait for a client of their own
+
+  takePrivate(server: Server, key: string): Conn<any> | null {
+    const list = this.privates.get(key);
+    for (let p = list?.pop(); p !== undefined; p = list?.pop()) {
+      if (p.server === server && p.conn.isOpen) return p.conn;
+      p.conn.terminate();
+    }
+    return null;
+  }
+  givePrivate(server: Server, key: string, conn: Conn<any>): void {
+    let list = this.privates.get(key);
+    if (list === undefined) this.privates.set(key, (list = []));
+    if (list.length >= PRIVATE_MAX || server !== this.target || !this.pools.has(key)) {
+      server.active--;
+      conn.terminate();
+      return;
+    }
+    const p: Private = { server, conn };
+    conn.data = p;
+    conn.handler = idle;
+    conn.resume();
+    list.push(p);
+  }
+  private dropPrivates(server: Server): void {
+    for (const list of this.privates.values())
+      for (let i = list.length - 1; i >= 0; i--) {
+        if (list[i]!.server !== server) continue;
+        server.active--;
+        list.splice(i, 1)[0]!.conn.terminate();
+      }
+  }
+  private dropPrivatesOf(key: string): void {
+    for (const p of this.privates.get(key) ?? []) {
+      p.server.active--;
+      p.conn.terminate();
+    }
+    this.privates.delete(key);
+  }
+
+  /** The end of the proxy. */
+  stop(): void {
+    clearInterval(this.timer);
+    for (const client of Array.from(this.clients)) client.kill("K");
+    for (const up of this.allShared()) if (up.state !== CLOSED) up.close();
+    for (const key of Array.from(this.privates.keys())) this.dropPrivatesOf(key);
+    this.login.close();
+  }
+}
+
+/** A connection that nobody uses: whatever comes on it ends it. */
+const idle: ConnHandler<Private> = {
+  open: () => {},
+  data: (conn) => conn.terminate(),
+  drained: () => {},
+  end: (conn) => conn.terminate(),
+  close: () => {},
+};

@@ -1,0 +1,560 @@
+/**
+ * One connection to a server that many clients share. HOT: append() and data() run for every request and reply.
+ *
+ *   clients --append()--> slab --flush() once a turn, one write--> server
+ *   server --data()--> reply boundaries (core/reply_scan.ts) --> the client whose turn it is, views of the chunk, one write a client and event
+ *
+ * It outlives its server: when that is lost, what is under way is sorted (never sent or without effect: kept and sent again on the next
+ * master, in the same order; may have been executed: -UNKNOWNRESULT to its client) and connect() begins anew. Replies up to 64 KiB are given
+ * whole, bigger ones stream. A client that does not take its replies is not asked for more; beyond a bound the connection waits for it, and
+ * when that does not help, ends it.
+ */
+import type { Conn, ConnHandler } from "../../net/conn.ts";
+import { BROKEN, ReplyScanner } from "../core/reply_scan.ts";
+import * as is from "../core/request_class.ts";
+import { encodeRequest } from "../core/request_scan.ts";
+import { SETUP, SharedFlight } from "../core/shared_flight.ts";
+import type { Server } from "../state.ts";
+import { nowMs } from "../timers.ts";
+import type { Board } from "./board.ts";
+import type { RedisClient } from "./client.ts";
+import type { Pool } from "./pool.ts";
+
+/** Held back until complete; beyond, a reply streams. */
+const WHOLE_MAX = 64 * 1024;
+/** Kept of what is under way, to be sent again. */
+const KEEP_MAX = 16 * 1024 * 1024;
+const SLAB_BYTES = 64 * 1024;
+/** Longer requests are not copied into the slab. */
+const COPY_MAX = 8 * 1024;
+/** Not taken by the server's kernel yet: beyond it, clients that send more are not read. */
+const UNSENT_MAX = 1024 * 1024;
+/** A client that has not taken so many bytes of replies: its connection is not read, the others move away. */
+const SLOW_MAX = 4 * 1024 * 1024;
+const SLOW_MS = 1000;
+/** Whoever gets longer replies has a connection of its own for what follows. */
+const HEAVY_BYTES = 1024 * 1024;
+const REDIAL_MS = 50;
+
+export const UNKNOWN = Buffer.from("-UNKNOWNRESULT may or may not have been executed (failover)\r\n");
+export const UNAVAILABLE = Buffer.from("-UNAVAILABLE no master is confirmed, the command was not executed\r\n");
+
+/** A request that waits for the next server. */
+interface Kept {
+  owner: RedisClient;
+  number: number;
+  kind: number;
+  row: number;
+  atMs: number;
+  bytes: Buffer[];
+}
+
+export const IDLE = 0;
+export const DIALING = 1;
+export const UP = 2;
+/** Its server is lost: waits for the next one. */
+export const LOST = 3;
+export const CLOSED = 4;
+
+export class SharedUpstream {
+  readonly board: Board;
+  readonly pool: Pool;
+  state: number;
+  server: Server | null;
+  private conn: Conn<SharedUpstream> | null;
+  private dialing: { cancel(): void } | null;
+  private readonly flight: SharedFlight<RedisClient>;
+  private readonly replies: ReplyScanner;
+  /** Requests gather in slab[from, end); whole slabs and long requests wait in `unsent`. */
+  private slab: Buffer;
+  private slabFrom: number;
+  private slabEnd: number;
+  private unsent: Buffer[];
+  private unsentBytes: number;
+  private appendedAt: number;
+  isDirty: boolean;
+  /** Clients not read because the server's kernel takes no more. */
+  private stalled: Set<RedisClient>;
+  private tail: Buffer[];
+  private tailBytes: number;
+  private streaming: boolean;
+  /** Bytes of the present reply so far, when it streams. */
+  private streamed: number;
+  private slowTimer: ReturnType<typeof setTimeout> | null;
+  kept: Kept[];
+  /** Since when it has had no server; 0 while it has one. */
+  lostSinceMs: number;
+  private suspects: number;
+  isRetired: boolean;
+  /** It has answered something on its present connection: pool's user and database are good. */
+  wasServed: boolean;
+
+  constructor(board: Board, pool: Pool) {
+    this.board = board;
+    this.pool = pool;
+    this.state = IDLE;
+    this.server = null;
+    this.conn = null;
+    this.dialing = null;
+    this.flight = new SharedFlight<RedisClient>(KEEP_MAX);
+    this.replies = new ReplyScanner();
+    this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    this.slabFrom = 0;
+    this.slabEnd = 0;
+    this.unsent = [];
+    this.unsentBytes = 0;
+    this.appendedAt = 0;
+    this.isDirty = false;
+    this.stalled = new Set();
+    this.tail = [];
+    this.tailBytes = 0;
+    this.streaming = false;
+    this.streamed = 0;
+    this.slowTimer = null;
+    this.kept = [];
+    this.lostSinceMs = 0;
+    this.suspects = 0;
+    this.wasServed = false;
+    this.isRetired = false;
+  }
+
+  /** Requests without their reply. */
+  get awaiting(): number {
+    return this.flight.awaiting + this.kept.length;
+  }
+  /** It has a server, or is about to have one: append() may be called. */
+  get isUsable(): boolean {
+    return this.state === UP || this.state === DIALING;
+  }
+
+  // ---- requests
+
+  /** One request, buf[from, to), of `owner`, whose `number`th it is. */
+  append(owner: RedisClient, number: number, kind: number, row: number, buf: Buffer, from: number, to: number, atMs: number): void {
+    this.flight.push(owner, number, kind, row, to - from, atMs);
+    this.put(buf, from, to);
+    if (this.unsentBytes > UNSENT_MAX) {
+      this.stalled.add(owner);
+      owner.choke(true);
+    }
+    if (!this.isDirty) this.board.soon(this);
+  }
+
+  private put(buf: Buffer, from: number, to: number): void {
+    const k = to - from;
+    if (k > COPY_MAX) {
+      this.seal();
+      const view = buf.subarray(from, to);
+      this.flight.requests.keep(view, this.appendedAt);
+      this.unsent.push(view);
+      this.unsentBytes += k;
+      this.appendedAt += k;
+      return;
+    }
+    if (this.slabEnd + k > SLAB_BYTES) {
+      this.seal();
+      this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.slabFrom = 0;
+      this.slabEnd = 0;
+    }
+    const slab = this.slab;
+    let n = this.slabEnd;
+    if (k <= 48) for (let i = from; i < to; i++) slab[n++] = buf[i];
+    else {
+      slab.set(k === buf.length ? buf : buf.subarray(from, to), n);
+      n += k;
+    }
+    this.slabEnd = n;
+    this.appendedAt += k;
+  }
+
+  /** What is in the slab becomes a view that is sent, and kept for a replay. */
+  private seal(): void {
+    const k = this.slabEnd - this.slabFrom;
+    if (k === 0) return;
+    const view = this.slab.subarray(this.slabFrom, this.slabEnd);
+    this.slabFrom = this.slabEnd;
+    this.flight.requests.keep(view, this.appendedAt - k);
+    this.unsent.push(view);
+    this.unsentBytes += k;
+  }
+
+  /** Once a turn: all that was appended in one write. */
+  flush(): void {
+    this.isDirty = false;
+    this.seal();
+    if (this.state === UP) this.send();
+  }
+  private send(): void {
+    const conn = this.conn!;
+    while (this.unsent.length > 0) {
+      const b = this.unsent[0]!;
+      const taken = conn.writeNow(b);
+      if (taken < 0) return; // its close comes next
+      this.unsentBytes -= taken;
+      if (taken < b.length) {
+        if (taken > 0) this.unsent[0] = b.subarray(taken);
+        return;
+      }
+      if (this.unsent.length === 1) this.unsent.length = 0;
+      else this.unsent.shift();
+    }
+    if (this.stalled.size > 0) {
+      const all = [...this.stalled];
+      this.stalled.clear();
+      for (const c of all) c.choke(false);
+    }
+  }
+
+  // ---- replies
+
+  data(chunk: Buffer): void {
+    const { replies, flight, board } = this;
+    const now = nowMs();
+    let at = 0;
+    let from = 0;
+    let run: RedisClient | null = null;
+    for (;;) {
+      const end = replies.next(chunk, at);
+      if (end < 0) {
+        if (end === BROKEN) {
+          this.give(run, chunk, from, at);
+          board.say(1, `server ${this.server?.path ?? "?"} answered what is no RESP: its connection is given up`);
+          return this.lost("suspect", false, false);
+        }
+        break;
+      }
+      const cursor = flight.cursor;
+      if (cursor === flight.tail || replies.type === 62) {
+        // Nobody asked for it: a push, or a server that is not in step. Not for anyone.
+        this.give(run, chunk, from, at);
+        this.dropTail();
+        at = end;
+        from = end;
+        continue;
+      }
+      const owner = flight.ownerAt(cursor);
+      if (replies.type === 45 && this.refused(chunk, at, end)) {
+        this.give(run, chunk, from, at);
+        return;
+      }
+      if (owner !== run || (owner !== null && flight.numberAt(cursor) !== owner.due)) {
+        this.give(run, chunk, from, at);
+        from = at;
+        run = owner;
+      }
+      if (owner !== null) {
+        board.meter.answered(flight.rowAt(cursor), now - flight.timeAt(cursor), end - at + this.tailBytes + this.streamed, replies.type);
+        if (flight.numberAt(cursor) === owner.due) owner.due++;
+        else {
+          owner.answer(flight.numberAt(cursor), Buffer.from(this.whole(chunk, at, end)));
+          from = end;
+          run = null;
+        }
+      } else {
+        this.dropTail();
+        from = end;
+        run = null;
+      }
+      if (this.streaming) this.endStream(owner);
+      flight.answered();
+      at = end;
+    }
+    this.give(run, chunk, from, at);
+    if (at > 0) {
+      this.suspects = 0;
+      this.wasServed = true;
+    }
+    if (at < chunk.length) this.holdReply(at === 0 ? chunk : chunk.subarray(at));
+    board.flushClients();
+    if (this.isRetired && flight.awaiting === 0) this.close();
+  }
+
+  /** A whole reply of which some may have been held back. */
+  private whole(chunk: Buffer, at: number, end: number): Buffer {
+    const here = chunk.subarray(at, end);
+    if (at > 0 || this.tail.length === 0) return here;
+    const all = Buffer.concat([...this.tail, here]);
+    this.dropTail();
+    return all;
+  }
+  private dropTail(): void {
+    if (this.tailBytes === 0) return;
+    this.tail.length = 0;
+    this.tailBytes = 0;
+  }
+
+  /** chunk[from, to) are replies of one client, in its order; what was held back belongs in front of a reply that begins the chunk. */
+  private give(owner: RedisClient | null, chunk: Buffer, from: number, to: number): void {
+    if (this.tailBytes > 0 && to > 0) {
+      if (owner !== null) for (const piece of this.tail) owner.reply(piece, 0, piece.length);
+      this.dropTail();
+    }
+    if (owner !== null && to > from) {
+      owner.reply(chunk, from, to);
+      owner.settle();
+    }
+    if (owner !== null && owner.pendingBytes > SLOW_MAX) this.waitFor(owner);
+  }
+
+  private holdReply(rest: Buffer): void {
+    const { flight } = this;
+    const owner = flight.cursor < flight.tail ? flight.ownerAt(flight.cursor) : null;
+    if (!this.streaming) {
+      this.tail.push(rest);
+      this.tailBytes += rest.length;
+      // A reply that is not next in its client's order must be whole before it can be put aside.
+      if (this.tailBytes <= WHOLE_MAX || (owner !== null && flight.numberAt(flight.cursor) !== owner.due)) return;
+      this.streaming = true;
+      this.streamed = this.tailBytes;
+      if (owner !== null) for (const piece of this.tail) owner.reply(piece, 0, piece.length);
+      this.dropTail();
+    } else {
+      this.streamed += rest.length;
+      owner?.reply(rest, 0, rest.length);
+    }
+    if (owner !== null && owner.pendingBytes > SLOW_MAX) this.waitFor(owner);
+  }
+  private endStream(owner: RedisClient | null): void {
+    if (owner !== null && this.streamed > HEAVY_BYTES) owner.isHeavy = true;
+    this.streaming = false;
+    this.streamed = 0;
+  }
+
+  /**
+   * `owner` does not take its replies: this connection is not read until it does, and takes nothing new. Others get another one once they have
+   * what they wait for here; the slow one may keep them waiting for SLOW_MS without taking anything, then it is ended.
+   */
+  private waitFor(owner: RedisClient): void {
+    if (this.slowTimer !== null || this.conn === null) return;
+    const conn = this.conn;
+    conn.pause();
+    owner.isHeavy = true;
+    this.retire();
+    let was = owner.pendingBytes;
+    const look = (): void => {
+      this.slowTimer = null;
+      const now = owner.pendingBytes;
+      if (!owner.isOver && now > SLOW_MAX / 2) {
+        if (now < was || !this.hasOthers(owner)) {
+          was = now;
+          this.slowTimer = setTimeout(look, SLOW_MS);
+          return;
+        }
+        this.board.say(4, `client ${owner.conn.remoteText} keeps others waiting and does not take its replies (${now} bytes): closed`);
+        owner.end("CD");
+      }
+      if (this.conn === conn) conn.resume();
+    };
+    this.slowTimer = setTimeout(look, SLOW_MS);
+  }
+  private hasOthers(owner: RedisClient): boolean {
+    const { flight } = this;
+    for (let i = flight.cursor; i < flight.tail; i++) {
+      const o = flight.ownerAt(i);
+      if (o !== null && o !== owner) return true;
+    }
+    return false;
+  }
+  /** Takes no new requests: the pool has another one in its place. Closed when all is answered. */
+  private retire(): void {
+    if (this.isRetired) return;
+    this.isRetired = true;
+    this.pool.replace(this);
+    this.board.retired.add(this);
+  }
+  /** A slow client has taken something. */
+  relieved(owner: RedisClient): void {
+    if (this.slowTimer === null || owner.pendingBytes > SLOW_MAX / 2) return;
+    clearTimeout(this.slowTimer);
+    this.slowTimer = null;
+    this.conn?.resume();
+  }
+
+  /**
+   * An error at the cursor. Those that prove that nothing was executed, because the server is no master (any more, or yet), send all that is
+   * under way to the next one: true. A refused AUTH of ours goes to everybody who waits here.
+   */
+  private refused(chunk: Buffer, at: number, end: number): boolean {
+    const { flight } = this;
+    const text = (
+      at > 0 || this.tail.length === 0 ? chunk.subarray(at, end) : Buffer.concat([...this.tail, chunk.subarray(0, end)])
+    ).toString("latin1", 0, 200);
+    if ((flight.requests.kindAt(flight.cursor) & 31) === SETUP) {
+      if (/^-(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password)/.test(text)) {
+        this.refuseAll(Buffer.from(text, "latin1"));
+        return true;
+      }
+      return false;
+    }
+    const replica = text.startsWith("-READONLY ") || text.startsWith("-MASTERDOWN ");
+    if (!replica && !text.startsWith("-LOADING ")) return false;
+    if (this.board.isReplicaOf(this.server)) return false;
+    if (this.suspects >= 3) return false;
+    this.suspects++;
+    this.lost("suspect", replica, true);
+    return true;
+  }
+  /** The pool's credentials are not good (any more): everybody who waits is told, and leaves. */
+  private refuseAll(line: Buffer): void {
+    const { flight } = this;
+    const owners = new Set<RedisClient>();
+    for (let i = flight.cursor; i < flight.tail; i++) {
+      const o = flight.ownerAt(i);
+      if (o !== null) owners.add(o);
+    }
+    this.board.say(1, `server ${this.server?.path ?? "?"} refuses the proxy: ${line.toString("latin1").trim().slice(1)}`);
+    this.close();
+    for (const o of owners) o.refuse(line);
+  }
+
+  // ---- its server
+
+  /** Begins with `server`: first what makes the connection the pool's, then what was kept. */
+  connect(server: Server): void {
+    if (this.state === DIALING || this.state === UP || this.state === CLOSED) return;
+    this.server = server;
+    this.state = DIALING;
+    server.sessionsTotal++;
+    const now = nowMs();
+    for (const words of this.pool.setup) {
+      const bytes = encodeRequest(words);
+      this.flight.push(null, 0, SETUP, 0, bytes.length, now);
+      this.put(bytes, 0, bytes.length);
+    }
+    const kept = this.kept;
+    this.kept = [];
+    for (const k of kept) {
+      if (k.owner.isOver) continue;
+      const bytes = k.bytes.length === 1 ? k.bytes[0]! : Buffer.concat(k.bytes);
+      this.flight.push(k.owner, k.number, k.kind, k.row, bytes.length, k.atMs);
+      this.put(bytes, 0, bytes.length);
+      this.board.meter.replayed++;
+    }
+    const { conn, cancel } = this.board.dial<SharedUpstream>(server, this, events, () => this.failed());
+    this.conn = conn;
+    this.dialing = { cancel };
+  }
+  private failed(): void {
+    if (this.state !== DIALING) return;
+    const { server } = this;
+    this.dialing = null;
+    this.conn = null;
+    this.sort(true, false);
+    this.board.connectFailed(server!);
+    setTimeout(() => this.board.resumeUpstream(this), REDIAL_MS);
+  }
+  opened(): void {
+    if (this.state !== DIALING) return;
+    this.dialing = null;
+    this.state = UP;
+    this.lostSinceMs = 0;
+    this.server!.active++;
+    this.seal();
+    this.send();
+  }
+
+  closed(): void {
+    if (this.state === UP) this.lost("gone", false, false);
+  }
+  /** The server is gone, or has shown that it is no master. */
+  lost(why: "gone" | "suspect", nothingDone: boolean, first: boolean): void {
+    const { server } = this;
+    if (server === null) return;
+    this.leave(nothingDone, first);
+    this.board.lostUpstream(this, server, why);
+  }
+
+  /** Leaves its server, if it is this one (any, when null). Unanswered requests are sorted as `lost` has it. */
+  leave(nothingDone: boolean, first: boolean): void {
+    if (this.state !== UP && this.state !== DIALING) return;
+    const conn = this.conn;
+    const wasUp = this.state === UP;
+    this.conn = null;
+    this.dialing?.cancel();
+    this.dialing = null;
+    if (wasUp && this.server !== null) this.server.active--;
+    this.sort(!wasUp || nothingDone, first);
+    if (conn?.isOpen) conn.terminate();
+    if (this.slowTimer !== null) clearTimeout(this.slowTimer);
+    this.slowTimer = null;
+    this.board.flushClients();
+  }
+
+  /** Sorts what is under way into kept and answered. `nothingDone`: the server has executed none of it; `first`: not the one at the cursor. */
+  private sort(nothingDone: boolean, first: boolean): void {
+    const { flight, board } = this;
+    this.seal();
+    const written = this.appendedAt - this.unsentBytes;
+    const requests = flight.requests;
+    const { replay } = board;
+    const kept: Kept[] = [];
+    let at = requests.headAt;
+    for (let i = flight.cursor; i < flight.tail; i++) {
+      const kind = requests.kindAt(i);
+      const start = at;
+      at += requests.lengthAt(i);
+      const owner = flight.ownerAt(i);
+      if (owner === null || owner.isOver) continue;
+      if (i === flight.cursor && this.streaming) {
+        owner.end("SD"); // half a reply cannot be mended
+        continue;
+      }
+      const unsent = at > written || nothingDone || (first && i === flight.cursor);
+      const number = flight.numberAt(i);
+      const bytes = unsent || is.mayRepeat(kind, replay) ? requests.bytes(start, at) : null;
+      if (bytes !== null) kept.push({ owner, number, kind, row: flight.rowAt(i), atMs: flight.timeAt(i), bytes });
+      else {
+        board.meter.unknown++;
+        owner.answer(number, UNKNOWN);
+      }
+    }
+    this.kept = kept.concat(this.kept);
+    this.state = LOST;
+    this.wasServed = false;
+    this.server = null;
+    if (this.lostSinceMs === 0) this.lostSinceMs = nowMs();
+    flight.clear();
+    this.slabFrom = this.slabEnd;
+    this.unsent.length = 0;
+    this.unsentBytes = 0;
+    this.appendedAt = 0;
+    this.replies.reset();
+    this.dropTail();
+    this.streaming = false;
+    this.streamed = 0;
+    const all = [...this.stalled];
+    this.stalled.clear();
+    for (const c of all) c.choke(false);
+  }
+
+  /** The wait was too long: what was kept is answered. */
+  failKept(): void {
+    const kept = this.kept;
+    this.kept = [];
+    for (const k of kept) {
+      this.board.meter.unavailable++;
+      k.owner.answer(k.number, UNAVAILABLE);
+    }
+    if (this.lostSinceMs !== 0) this.lostSinceMs = nowMs();
+    this.board.flushClients();
+  }
+
+  /** Nobody uses the pool any more, or the proxy ends. */
+  close(): void {
+    if (this.state === UP || this.state === DIALING) this.leave(true, false);
+    this.kept = [];
+    this.state = CLOSED;
+    this.board.retired.delete(this);
+  }
+}
+
+const events: ConnHandler<SharedUpstream> = {
+  open: (conn) => conn.data.opened(),
+  data(conn, chunk) {
+    conn.data.data(chunk);
+  },
+  drained: (conn) => conn.data.flush(),
+  end: (conn) => conn.data.closed(),
+  close: (conn) => conn.data.closed(),
+};
