@@ -35,6 +35,13 @@ const STATEMENTS: Record<string, [usage: string, min: number, max: number]> = {
   "announce-port": ["<port>", 1, 1],
   "sentinel-user": ["<user>", 1, 1],
   "sentinel-pass": ["<password>", 1, 1],
+  // Ours.
+  webhook: ["<name> <http address>", 2, 2],
+  "auto-failover": ["<name> yes|no", 2, 2],
+  "fast-failover": ["<name> yes|no", 2, 2],
+  "cluster-id": ["<any word>", 1, 1],
+  "metrics-port": ["<port>", 1, 1],
+  "state-config-file": ["<path>", 1, 1],
 };
 
 /** Every statement that may follow the word `sentinel`. */

@@ -3,8 +3,9 @@
  *
  *   link / timer / client --Event--> engine.step --Action--> this file --> lib/link, StateFile, ScriptQueue, log, Pub/Sub
  *
- * Actions run in their order. A persist is finished (synchronously: file, fsync, rename, fsync of the directory) before the next action,
- * and what the engine says to its outcome comes before the rest of the list. Decides nothing about failover.
+ * Actions run in their order. A persist is finished (file, fsync, rename, fsync of the directory) before the next action, and what the engine
+ * says to its outcome comes before the rest of the list. What comes in with the same wake-up of the loop is taken first: one write serves
+ * hundreds of votes that are asked for together. Decides nothing about failover.
  */
 import type { TLSOptions } from "bun";
 import { strerror } from "../bytes/errno.ts";
@@ -16,6 +17,7 @@ import { HELLO_CHANNEL, type Action, type Answer, type ClientId, type Event, typ
 import type { SentinelEngine } from "./core/engine.ts";
 import { resolveName } from "./resolve.ts";
 import type { ScriptQueue } from "./scripts.ts";
+import type { Webhooks } from "./webhook.ts";
 import type { StateFile } from "./state_file.ts";
 
 export interface DriverOptions {
@@ -28,6 +30,7 @@ export interface DriverOptions {
   /** Source address of links, "" for any. */
   bindSource(): string;
   logLevel(level: RedisLevel): void;
+  webhooks: Webhooks;
   /** TLS for links, or null. */
   tls(): TLSOptions | null;
 }
@@ -47,6 +50,8 @@ export class Driver {
   private timerAtMs: number;
   private deadlineMs: number;
   private over: boolean;
+  /** Actions behind a persist that is still to be done, itself included. */
+  private waiting: Action[];
 
   constructor(options: DriverOptions) {
     this.options = options;
@@ -58,6 +63,7 @@ export class Driver {
     this.timerAtMs = Infinity;
     this.deadlineMs = Infinity;
     this.over = false;
+    this.waiting = [];
   }
 
   /** The engine's clock: whole ms, monotonic. */
@@ -71,7 +77,7 @@ export class Driver {
 
   /** Writes what was still to be written, closes all links; nothing happens any more. */
   stop(): void {
-    if (!this.over && this.engine.state.saveAtMs > -Infinity) this.options.file.save(this.engine.directives());
+    if (!this.over && this.engine.state.saveAtMs > -Infinity) this.options.file.save(this.engine.directives(), this.engine.votes());
     this.over = true;
     if (this.timer !== null) clearTimeout(this.timer);
     for (const { link } of this.links.values()) link.close();
@@ -90,10 +96,40 @@ export class Driver {
     this.carryOut(this.engine.step(event, Driver.nowMs(), Math.random));
   }
 
+  /** Behind what still waits for the disk, if anything does. */
   private carryOut(actions: Action[]): void {
-    for (const action of actions) {
+    if (this.waiting.length > 0) return void this.waiting.push(...actions);
+    for (let i = 0; i < actions.length; i++) {
       if (this.over) return;
+      const action = actions[i];
+      if (action.kind === "persist") {
+        this.waiting = actions.slice(i);
+        setImmediate(() => this.write());
+        return;
+      }
       this.act(action);
+    }
+  }
+
+  /** Writes the file once, for all that wait for it; then everything goes on in its order. */
+  private write(): void {
+    if (this.over) return;
+    const queue = this.waiting;
+    const served = new Set(queue.filter((a) => a.kind === "persist"));
+    const error = this.options.file.save(this.engine.directives(), this.engine.votes());
+    while (queue.length > 0 && !this.over) {
+      const action = queue[0];
+      if (action.kind !== "persist") {
+        queue.shift();
+        this.act(action);
+      } else if (served.has(action)) {
+        queue.shift();
+        // What the engine says to the outcome comes before the rest, and may want another write.
+        queue.unshift(...this.engine.step({ kind: "persisted", token: action.token, error }, Driver.nowMs(), Math.random));
+      } else {
+        setImmediate(() => this.write());
+        return;
+      }
     }
   }
 
@@ -107,7 +143,7 @@ export class Driver {
       case "send":
         return this.send(a.link, a.args);
       case "persist":
-        return this.persist(a.token);
+        return; // carryOut's
       case "emit":
         log.at(a.level, `${a.type} ${a.payload}`);
         if (a.level !== "debug") this.options.publish(a.type, a.payload);
@@ -117,6 +153,8 @@ export class Driver {
         return;
       case "runScript":
         return this.options.scripts.add(a.path, a.args);
+      case "webhook":
+        return this.options.webhooks.add(a);
       case "deadline":
         this.deadlineMs = a.atMs;
         return this.arm();
@@ -178,11 +216,6 @@ export class Driver {
       open.link.send(args, (reply) => {
         if (reply !== undefined && this.links.has(id)) this.feed({ kind: "reply", link: id, reply });
       });
-  }
-
-  private persist(token: number): void {
-    const error = this.options.file.save(this.engine.directives());
-    this.carryOut(this.engine.step({ kind: "persisted", token, error }, Driver.nowMs(), Math.random));
   }
 
   private resolve(host: string): void {

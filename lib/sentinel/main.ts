@@ -1,10 +1,11 @@
 /**
  * `redisha --sentinel sentinel.conf`, `redisha sentinel.conf --sentinel --pidfile F`: a Sentinel process from its arguments to its end. COLD.
  *
- *   beginRedis (lib/cli: arguments, file, background, log) --`sentinel` lines--> SentinelEngine.create
+ *   beginRedis (lib/cli: arguments, file, background, log) --`sentinel` lines, state file--> SentinelEngine.create
  *     --> Driver + SentinelServer, until SHUTDOWN or a signal
  */
 import { accessSync, constants } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { randomBytes } from "node:crypto";
 import { strerror } from "../bytes/errno.ts";
 import { systemPath } from "../bytes/path.ts";
@@ -23,42 +24,50 @@ import { infoText } from "./info.ts";
 import { resolveNames } from "./resolve.ts";
 import { ScriptQueue } from "./scripts.ts";
 import { SentinelServer } from "./server.ts";
-import { StateFile } from "./state_file.ts";
+import { StateFile, mergeLines, readOrEmpty, readStateFile, readVotes, type SentinelLine } from "./state_file.ts";
+import { metricsText } from "./metrics.ts";
+import { Webhooks } from "./webhook.ts";
 
-interface SentinelLine {
-  words: string[];
-  line: number;
-  text: string;
+/** What the file says beside the engine's business. */
+interface Own {
+  /** Where the state is kept when not in the configuration file; "" there. */
+  statePath: string;
+  /** 0: none. */
+  metricsPort: number;
 }
 
 /** Runs a Sentinel. Ends the process itself: with 1 when it cannot start (said on stderr and in the log). */
 export async function runSentinel(invocation: Invocation): Promise<void> {
   const lines: SentinelLine[] = [];
-  const warnings: DirectiveError[] = [];
+  const warnings: string[] = [];
   let engine: SentinelEngine | null = null;
+  let own: Own = { statePath: "", metricsPort: 0 };
   let server: SentinelServer | null = null;
   const process = await beginRedis(invocation, {
-    handlers: () => ({
+    handlers: (config) => ({
       renameCommand: commandRenamer("sentinel"),
       user: userLineReader("sentinel"),
       sentinel: (words, line, text) => {
         const error = checkSentinelStatement(words);
-        if (error === null) lines.push({ words: [...words], line, text });
+        if (error === null) lines.push({ words: [...words], file: config.file ?? "", line, text });
         return error;
       },
     }),
     hint: withHint,
     check: async (config) => {
-      const failure = checkFile(config);
+      const found = ownSettings(config, lines);
+      if ("kind" in found) return found;
+      own = found;
+      const failure = checkFile(config, own);
       if (failure !== null) return failure;
-      const made = await createEngine(config, lines, warnings);
+      const made = await createEngine(config, lines, own, warnings);
       if ("kind" in made) return made;
       engine = made;
       return null;
     },
     sections: () => (server === null ? [] : [{ title: "INFO OUTPUT", text: infoText(server, []) }]),
   });
-  for (const w of warnings) process.log.warning(`${process.config.file}, line ${lines[w.index].line}: ${w.text}`);
+  for (const text of warnings) process.log.warning(text);
   if (engine!.state.masters.size === 0) {
     // Legal, as SENTINEL MONITOR may follow; but mostly the line was lost (a comment that swallowed it has been told of).
     const { file } = process.config;
@@ -66,7 +75,28 @@ export async function runSentinel(invocation: Invocation): Promise<void> {
       `No master is monitored: write 'sentinel monitor <name> <ip> <port> <quorum>' in ${file}, or send SENTINEL MONITOR.`,
     );
   }
-  server = serve(process, engine!);
+  server = serve(process, engine!, own, lines);
+}
+
+function refused(line: SentinelLine, reason: string): ConfigFailure {
+  return { kind: "line", failure: { line: line.line, text: line.text, reason, hints: [`${line.file}, line ${line.line}`] } };
+}
+
+/** The last line of a name counts. Paths are relative to `dir`. */
+function ownSettings(config: Config, lines: readonly SentinelLine[]): Own | ConfigFailure {
+  const own: Own = { statePath: "", metricsPort: 0 };
+  for (const line of lines) {
+    const [name, value] = [line.words[0].toLowerCase(), line.words[1]];
+    if (name === "metrics-port") {
+      if (!/^\d{1,5}$/.test(value) || Number(value) > 65535) return refused(line, "Invalid port number.");
+      own.metricsPort = Number(value);
+    } else if (name === "state-config-file") {
+      own.statePath = value === "" ? "" : resolve(config.special("dir"), value);
+      if (own.statePath !== "" && own.statePath === config.file)
+        return refused(line, "sentinel state-config-file must differ from the main config file");
+    }
+  }
+  return own;
 }
 
 /** Our word on how the refused statement is written. */
@@ -79,18 +109,40 @@ function withHint(failure: LineFailure): LineFailure {
 }
 
 /** Redis sentinel.c: sentinelCheckConfigFile. */
-function checkFile(config: Config): ConfigFailure | null {
+function checkFile(config: Config, own: Own): ConfigFailure | null {
   if (config.file === null) return { kind: "open", text: "Sentinel needs config file on disk to save state. Exiting..." };
   try {
-    accessSync(systemPath(config.file), constants.W_OK);
+    if (own.statePath === "") accessSync(systemPath(config.file), constants.W_OK);
+    else accessSync(systemPath(dirname(own.statePath)), constants.W_OK);
     return null;
   } catch (error) {
-    return { kind: "open", text: `Sentinel config file ${config.file} is not writable: ${strerror(error)}. Exiting...` };
+    const which = own.statePath === "" ? `config file ${config.file}` : `state file's folder ${dirname(own.statePath)}`;
+    return { kind: "open", text: `Sentinel ${which} is not writable: ${strerror(error)}. Exiting...` };
   }
 }
 
-async function createEngine(config: Config, lines: SentinelLine[], warnings: DirectiveError[]): Promise<SentinelEngine | ConfigFailure> {
+/** The lines of both files, the state's after the configuration's and stronger. */
+function allLines(lines: readonly SentinelLine[], own: Own): SentinelLine[] | ConfigFailure {
+  if (own.statePath === "") return [...lines];
+  const state = readStateFile(own.statePath);
+  if (!Array.isArray(state)) return refused(state, "Unrecognized sentinel configuration statement.");
+  for (const line of state) {
+    const error = checkSentinelStatement(line.words);
+    if (error !== null) return refused(line, error);
+  }
+  return mergeLines(lines, state);
+}
+
+async function createEngine(
+  config: Config,
+  given: readonly SentinelLine[],
+  own: Own,
+  warnings: string[],
+): Promise<SentinelEngine | ConfigFailure> {
+  const lines = allLines(given, own);
+  if (!Array.isArray(lines)) return lines;
   const directives = lines.map((l) => l.words);
+  const noted: DirectiveError[] = [];
   const boot = {
     directives,
     freshId: randomBytes(20).toString("hex"),
@@ -98,12 +150,13 @@ async function createEngine(config: Config, lines: SentinelLine[], warnings: Dir
     requirepass: config.text("requirepass"),
     logLevel: config.choice("loglevel"),
     canExecute,
+    wallMs: (nowMs: number) => Date.now() + nowMs - Driver.nowMs(),
+    votes: readVotes(readOrEmpty(own.statePath === "" ? config.file! : own.statePath)),
     resolved: await resolveNames(hostNames(directives)),
   };
-  const engine = SentinelEngine.create(boot, Driver.nowMs(), warnings);
-  if (!("text" in engine)) return engine;
-  const { line, text } = lines[engine.index];
-  return { kind: "line", failure: { line, text, reason: engine.text, hints: [`${config.file}, line ${line}`] } };
+  const engine = SentinelEngine.create(boot, Driver.nowMs(), noted);
+  for (const w of noted) warnings.push(`${lines[w.index].file}, line ${lines[w.index].line}: ${w.text}`);
+  return "text" in engine ? refused(lines[engine.index], engine.text) : engine;
 }
 
 function canExecute(path: string): boolean {
@@ -115,7 +168,7 @@ function canExecute(path: string): boolean {
   }
 }
 
-function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
+function serve(process: RedisProcess, engine: SentinelEngine, own: Own, lines: readonly SentinelLine[]): SentinelServer {
   const { config, log } = process;
   let server: SentinelServer;
   const scripts = new ScriptQueue({
@@ -127,10 +180,14 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
     retryDelayMs: () => engine.state.periods.scriptRetryDelay,
   });
   const tls = new Tls(config, log);
+  const webhooks = new Webhooks({ myid: engine.myid, log: (text) => log.warning(text) });
+  const [path, given] = own.statePath === "" ? [config.file!, null] : [own.statePath, lines.map((l) => l.words)];
+  const file = new StateFile(path, config, log, () => server.service.users.configLines(), given);
   const driver = new Driver({
     engine,
     log,
-    file: new StateFile(config.file!, config, log, () => server.service.users.configLines()),
+    file,
+    webhooks,
     scripts,
     publish: (channel, payload) => server.publish(channel, payload),
     bindSource: () => config.text("bind-source-addr"),
@@ -147,7 +204,20 @@ function serve(process: RedisProcess, engine: SentinelEngine): SentinelServer {
   };
   if (tls.isWanted && !tls.configure()) process.fail("Failed to configure TLS. Check logs for more info.");
   server = new SentinelServer({ config, log, tls, driver, engine, scripts, shutdown });
-  const failed = server.service.aclFile.begin(config.users) ?? server.start();
+  const page = (): string =>
+    metricsText(
+      engine,
+      {
+        saves: file.saves,
+        saveErrors: file.errors,
+        webhooksSent: webhooks.sent,
+        webhooksLost: webhooks.lost,
+        scriptsRunning: scripts.running,
+        scriptsQueued: scripts.jobs.length,
+      },
+      Driver.nowMs(),
+    );
+  const failed = server.service.aclFile.begin(config.users) ?? server.start() ?? server.startMetrics(own.metricsPort, page);
   if (failed !== null) process.fail(failed);
   process.ready();
   driver.start();

@@ -26,6 +26,7 @@ import { ownRuns } from "./commands.ts";
 import type { Answer } from "./core/types.ts";
 import type { SentinelEngine } from "./core/engine.ts";
 import type { Driver } from "./driver.ts";
+import { serveMetrics } from "./metrics.ts";
 import { resolveName } from "./resolve.ts";
 import type { ScriptQueue } from "./scripts.ts";
 
@@ -142,7 +143,12 @@ export class SentinelServer {
     const { config, log, tls } = this.options;
     const handler = this.service.ingest.handler;
     const accept = (): Client => null as unknown as Client;
-    const failed = this.listenOn(config.number("port"), null) ?? this.listenOn(config.number("tls-port"), tls.listening);
+    const open =
+      (port: number, tls: TLSOptions | null) =>
+      (hostname: string): Listener =>
+        listen<Client>({ hostname, port, accept, handler, ...(tls === null ? {} : { tls }) });
+    const [plain, secure] = [config.number("port"), config.number("tls-port")];
+    const failed = this.onEveryAddress(plain, "tcp", open(plain, null)) ?? this.onEveryAddress(secure, "tls", open(secure, tls.listening));
     if (failed !== null) return failed;
     const path = config.text("unixsocket");
     try {
@@ -155,22 +161,26 @@ export class SentinelServer {
     return null;
   }
 
-  private listenOn(port: number, tls: TLSOptions | null): string | null {
+  /** `sentinel metrics-port`, 0 for none. As start(). */
+  startMetrics(port: number, page: () => string): string | null {
+    return this.onEveryAddress(port, "tcp", (hostname) => serveMetrics(hostname, port, page));
+  }
+
+  private onEveryAddress(port: number, kind: "tcp" | "tls", open: (hostname: string) => Listener): string | null {
     const { config, log } = this.options;
-    const opened = this.listeners.length;
+    let opened = 0;
     for (const word of port === 0 ? [] : config.special("bind")) {
       const optional = word.startsWith("-");
       const address = optional ? word.slice(1) : word;
       const hostname = address === "*" ? "0.0.0.0" : address === "::*" ? "::" : address;
-      const accept = (): Client => null as unknown as Client;
       try {
-        const handler = this.service.ingest.handler;
-        this.listeners.push(listen<Client>({ hostname, port, accept, handler, ...(tls === null ? {} : { tls }) }));
+        this.listeners.push(open(hostname));
+        opened++;
       } catch (error) {
         const { code } = error as { code?: string };
-        if (optional && (code !== "EADDRINUSE" || this.listeners.length > opened)) continue;
+        if (optional && (code !== "EADDRINUSE" || opened > 0)) continue;
         log.warning(`Warning: Could not create server TCP listening socket ${address}:${port}: bind: ${strerror(error)}`);
-        return `Failed listening on port ${port} (${tls === null ? "tcp" : "tls"}), aborting.`;
+        return `Failed listening on port ${port} (${kind}), aborting.`;
       }
     }
     return null;

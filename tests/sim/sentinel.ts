@@ -269,6 +269,7 @@ export class SentinelProcess extends Process {
 
   /** An operator at this Sentinel's prompt; nobody reads the reply. */
   operator(args: string[]): void {
-    if (this.alive && !this.isPaused) this.deliver(this.life, () => this.feed({ kind: "command", client: ++this.lastClient, args }));
+    const client = ++this.lastClient;
+    if (this.alive && !this.isPaused) this.deliver(this.life, () => this.feed({ kind: "command", client, args }));
   }
 }

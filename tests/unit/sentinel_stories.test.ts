@@ -54,6 +54,11 @@ class Story {
         ["down-after-milliseconds", "m", settings["down-after"] ?? "1000"],
         ["failover-timeout", "m", settings["failover-timeout"] ?? "6000"],
       ];
+      if (settings["fast"] !== undefined && kind === "ours") s.file.push(["fast-failover", "m", settings["fast"]]);
+      if (settings["auto"] !== undefined) s.file.push(["auto-failover", "m", settings["auto"]]);
+      // One name for each Sentinel, e.g. clusters=a,a,b.
+      const cluster = settings["clusters"]?.split(",")[i - 1] ?? "";
+      if (cluster !== "") s.file.push(["cluster-id", cluster]);
       this.sentinels.push(s);
     }
     for (const s of this.servers) s.start();

@@ -10,7 +10,7 @@ const has = (row: Row, flag: keyof typeof FLAG) => (row.flags & FLAG[flag]) !== 
 const names = (rows: Row[]) => rows.map((row) => row.name);
 
 /** Subcommands that Redis does not have. */
-const OURS = ["sentinel|identity"];
+const OURS = ["sentinel|identity", "sentinel|failovers"];
 
 describe("rows", () => {
   test("are those of Redis 7.2, 242 commands and 150 subcommands, and a few subcommands of ours", () => {

@@ -35,11 +35,19 @@ export const sentinel = {
         args: "[data(parameter value)...]",
       },
       failover: {
-        arity: 3,
+        // Ours takes more words: [TO host port] [COORDINATED|FORCE].
+        arity: -3,
         since: "2.8.4",
         flags: "admin sentinel only_sentinel",
         cost: "",
         summary: "Fail a master over now, as if it were down.",
+        args: "master-name",
+      },
+      failovers: {
+        arity: 3,
+        since: "7.2.0",
+        flags: "admin sentinel only_sentinel",
+        summary: "The latest failovers of a master, with the time of every step.",
         args: "master-name",
       },
       flushconfig: {
@@ -112,7 +120,7 @@ export const sentinel = {
         summary: "Scripts that wait or run.",
       },
       remove: {
-        arity: 3,
+        arity: -3,
         since: "2.8.4",
         flags: "admin sentinel only_sentinel",
         summary: "Watch a master no longer.",
@@ -127,7 +135,7 @@ export const sentinel = {
         args: "master-name",
       },
       reset: {
-        arity: 3,
+        arity: -3,
         since: "2.8.4",
         flags: "admin sentinel only_sentinel",
         cost: "O(N), N = masters",

@@ -3,16 +3,17 @@
  * One function a subcommand, found by name; `min`/`max` count the words after SENTINEL NAME. Those that change settings are in
  * commands_set.ts. PENDING-SCRIPTS and HELP are the driver's: queue and texts live there.
  */
-import { makeAddr, sameAddr, shown } from "./addr.ts";
+import { makeAddr, sameAddr, shown, shownWithPort } from "./addr.ts";
 import { debug, configGet, configSet, monitor, remove, set } from "./commands_set.ts";
 import { inProgress, startFailover } from "./failover.ts";
 import { identity } from "./identity.ts";
 import { globMatchText } from "../../bytes/glob.ts";
 import { processHello } from "./hello.ts";
 import { persistFirst } from "./persist.ts";
-import { selectReplica } from "./select.ts";
-import { NEVER, currentAddr, log, majority, type Master, type Turn } from "./state.ts";
-import { resetMaster } from "./switch.ts";
+import { failovers } from "./history.ts";
+import { reason, selectReplica } from "./select.ts";
+import { NEVER, NO_ORDER, currentAddr, log, majority, type Master, type Order, type Turn } from "./state.ts";
+import { forgetDead, resetMaster } from "./switch.ts";
 import { wholeNumber } from "./text.ts";
 import { infoCache, instanceMap, masterList, peerList, replicaList } from "./view.ts";
 import { onHint, requestVote } from "./vote.ts";
@@ -62,13 +63,14 @@ const SUBCOMMANDS: Record<string, Subcommand> = {
   identity: { min: 0, max: 0, run: (t) => identity(t.s) },
   myid: { min: 0, max: 0, run: (t) => t.s.myid },
   ckquorum: about(checkQuorum),
-  failover: about(failover),
-  reset: { min: 1, max: 1, run: reset },
+  failover: { min: 1, max: 5, run: failover },
+  failovers: about((_t, m) => failovers(m)),
+  reset: { min: 1, max: 2, run: reset },
   flushconfig: { min: 0, max: 0, run: (t, _args, client) => void persistFirst(t, { kind: "ok", client }) },
   "info-cache": { min: 1, max: Infinity, run: cache },
   "simulate-failure": { min: 1, max: Infinity, run: simulate },
   monitor: { min: 4, max: 4, run: monitor },
-  remove: { min: 1, max: 1, run: remove },
+  remove: { min: 1, max: 4, run: remove },
   set: { min: 3, max: Infinity, run: set },
   config: { min: 2, max: Infinity, run: config },
   debug: { min: 0, max: Infinity, run: debug },
@@ -137,19 +139,59 @@ function checkQuorum(_t: Turn, m: Master): Answer {
   return { error: `NOQUORUM ${usable} usable Sentinels. ${reasons.join(". ")}` };
 }
 
-function failover(t: Turn, m: Master): Answer {
+/** SENTINEL FAILOVER name [TO host port] [COORDINATED|FORCE]. */
+function failover(t: Turn, args: string[]): Answer {
+  const m = t.s.masters.get(args[0]);
+  if (m === undefined) return NO_MASTER;
+  const order = orderOf(t, args.slice(1));
+  if ("error" in order) return order;
   if (inProgress(m)) return { error: "INPROG Failover already in progress" };
-  if (selectReplica(t, m) === null) return { error: "NOGOODSLAVE No suitable replica to promote" };
+  m.order = order;
+  if (selectReplica(t, m) === null) {
+    const error = `NOGOODSLAVE No suitable replica to promote${why(t, m)}`;
+    m.order = NO_ORDER;
+    return { error };
+  }
   log(t, "notice", `Executing user requested FAILOVER of '${m.name}'`);
-  startFailover(t, m, true);
+  startFailover(t, m, order);
   return { status: "OK" };
 }
 
+function orderOf(t: Turn, words: string[]): Order | { error: string } {
+  const bad = { error: "ERR Unknown failover option specified" };
+  let { mode, to } = NO_ORDER;
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i].toLowerCase();
+    if ((word === "coordinated" || word === "force") && mode === "auto") mode = word;
+    else if (word === "to" && to === null && i + 2 < words.length) {
+      const port = wholeNumber(words[i + 2]);
+      const addr = port === null ? "port" : makeAddr(t.s, words[i + 1], port, false);
+      if (typeof addr === "string") return { error: "ERR Invalid IP address and port or hostname specified" };
+      to = addr;
+      i += 2;
+    } else return bad;
+  }
+  return { mode, to };
+}
+
+/** Of a replica that was asked for by name one wants to know what is wrong with it. */
+function why(t: Turn, m: Master): string {
+  const { to } = m.order;
+  if (to === null) return "";
+  for (const r of m.replicas.values()) if (sameAddr(r.addr, to)) return `: ${r.name} is ${reason(t, m, r)}`;
+  return `: ${shownWithPort(t.s, to)} is no replica of '${m.name}'`;
+}
+
+/** SENTINEL RESET pattern [DEAD]: all that was learnt, or only those that are down. */
 function reset(t: Turn, args: string[]): Answer {
+  const dead = args.length === 2;
+  t.s.strangers.clear();
+  if (dead && args[1].toLowerCase() !== "dead") return { error: "ERR syntax error" };
   let n = 0;
   for (const m of t.s.masters.values()) {
     if (!globMatchText(args[0], m.name)) continue;
-    resetMaster(t, m);
+    if (dead) forgetDead(t, m);
+    else resetMaster(t, m);
     n++;
   }
   return n;

@@ -3,11 +3,14 @@
  * Redis sentinel.c: sentinelSetCommand, sentinelConfigSetCommand, sentinelSetDebugConfigParameters. OK is said when the file is written.
  */
 import { isIP, wholeNumber } from "./text.ts";
+import { isWebAddress } from "./directives.ts";
 import { emit } from "./events.ts";
 import { globMatchText } from "../../bytes/glob.ts";
 import { closeLink, release } from "./links.ts";
 import { persistFirst, persistSoon } from "./persist.ts";
-import { createMaster, touch, type Master, type Periods, type State, type Turn } from "./state.ts";
+import { namesAddr } from "./addr.ts";
+import { forgetOne } from "./switch.ts";
+import { createMaster, touch, type Master, type Peer, type Periods, type Replica, type State, type Turn } from "./state.ts";
 import type { Answer, ClientId } from "./types.ts";
 
 const err = (text: string): Answer => ({ error: `ERR ${text}` });
@@ -36,13 +39,29 @@ export function monitor(t: Turn, args: string[], client: ClientId): Answer | und
   return undefined;
 }
 
-/** SENTINEL REMOVE name. */
+/** SENTINEL REMOVE name, or a part of it: REMOVE name REPLICA host port | SENTINEL runid. */
 export function remove(t: Turn, args: string[], client: ClientId): Answer | undefined {
   const m = t.s.masters.get(args[0]);
   if (m === undefined) return err("No such master with that name");
+  if (args.length > 1) return removePart(t, m, args.slice(1), client);
   emit(t, "warning", "-monitor", m);
   for (const ri of [...m.replicas.values(), ...m.peers.values(), m]) release(t, ri);
   t.s.masters.delete(m.name);
+  return saved(t, client);
+}
+
+function removePart(t: Turn, m: Master, words: string[], client: ClientId): Answer | undefined {
+  const kind = words[0].toLowerCase();
+  let part: Replica | Peer | undefined;
+  if (kind === "replica" && words.length === 3) {
+    for (const r of m.replicas.values()) if (String(r.addr.port) === words[2] && namesAddr(t.s, r.addr, words[1])) part = r;
+    if (part === undefined) return err("No such replica of that master");
+  } else if (kind === "sentinel" && words.length === 2) {
+    part = m.peers.get(words[1]);
+    if (part === undefined) return err("No such Sentinel of that master");
+  } else return err("syntax error");
+  if (m.failoverState !== "none") return { error: "INPROG Failover already in progress" };
+  forgetOne(t, part);
   return saved(t, client);
 }
 
@@ -64,15 +83,15 @@ function numeric(least: number, set: (m: Master, v: number) => void): Option {
     },
   };
 }
+const DENIED = {
+  error:
+    "ERR Reconfiguration of scripts path is denied for security reasons. Check the deny-scripts-reconfig configuration directive in your Sentinel configuration",
+};
 function script(kind: "Notification" | "Client reconfiguration", set: (m: Master, path: string) => void): Option {
   return {
     values: 1,
     apply: (t, m, [path]) => {
-      if (t.s.denyScriptsReconfig)
-        return {
-          error:
-            "ERR Reconfiguration of scripts path is denied for security reasons. Check the deny-scripts-reconfig configuration directive in your Sentinel configuration",
-        };
+      if (t.s.denyScriptsReconfig) return DENIED;
       if (path !== "" && !t.s.canExecute(path)) return { error: `ERR ${kind} script seems non existing or non executable` };
       set(m, path);
       return "";
@@ -90,6 +109,17 @@ function credential(secret: boolean, set: (m: Master, v: string) => void): Optio
     },
   };
 }
+function yesOrNo(set: (m: Master, on: boolean) => void): Option {
+  return {
+    values: 1,
+    apply: (_t, m, [text]) => {
+      if (!yesNo(text)) return "bad";
+      set(m, text.toLowerCase() === "yes");
+      return "";
+    },
+  };
+}
+const yesNo = (v: string): boolean => /^(yes|no)$/i.test(v);
 const reboot = numeric(0, (m, v) => void (m.rebootDownAfterMs = v));
 
 const OPTIONS: Record<string, Option> = {
@@ -103,6 +133,19 @@ const OPTIONS: Record<string, Option> = {
   "client-reconfig-script": script("Client reconfiguration", (m, v) => void (m.reconfigScript = v)),
   "auth-pass": credential(true, (m, v) => void (m.authPass = v)),
   "auth-user": credential(false, (m, v) => void (m.authUser = v)),
+  // Ours.
+  "auto-failover": yesOrNo((m, on) => void (m.autoFailover = on)),
+  "fast-failover": yesOrNo((m, on) => void (m.fastFailover = on)),
+  webhook: {
+    values: 1,
+    apply: (t, m, [url]) => {
+      // It makes this machine send requests to anywhere: the scripts' guard holds for it too.
+      if (t.s.denyScriptsReconfig) return DENIED;
+      if (url !== "" && !isWebAddress(url)) return "bad";
+      m.webhook = url;
+      return "";
+    },
+  },
   "rename-command": {
     values: 2,
     apply: (_t, m, [from, to]) => {
@@ -158,7 +201,6 @@ interface Setting {
   valid(value: string): boolean;
   set(t: Turn, value: string): void;
 }
-const yesNo = (v: string): boolean => /^(yes|no)$/i.test(v);
 const any = (): boolean => true;
 const LEVELS = /^(debug|verbose|notice|warning|nothing)$/i;
 

@@ -26,7 +26,10 @@ const GLOBALS = new Set([
   "myid",
   "resolve-hostnames",
   "announce-hostnames",
+  "cluster-id",
 ]);
+/** Ours, read by the driver: no business of the engine. */
+const DRIVERS = new Set(["metrics-port", "state-config-file"]);
 const UNKNOWN = "Unrecognized sentinel configuration statement.";
 const NO_MASTER = "No such master with specified name.";
 const TIME = "negative or zero time parameter.";
@@ -42,7 +45,7 @@ export function loadDirectives(s: State, now: number, lines: string[][], warning
   for (const wanted of [0, 1, 2])
     for (let index = 0; index < lines.length; index++) {
       const line = lines[index];
-      if (group(line) !== wanted) continue;
+      if (group(line) !== wanted || DRIVERS.has((line[0] ?? "").toLowerCase())) continue;
       const x: Loader = { s, now, warn: (text) => void warnings.push({ index, text }) };
       const text = wanted === 0 ? loadGlobal(x, line) : wanted === 1 ? loadMonitor(x, line) : loadMasterLine(x, line);
       if (text !== "") return { index, text };
@@ -76,6 +79,9 @@ function loadGlobal(x: Loader, line: string[]): string {
       return "";
     case "sentinel-pass":
       s.sentinelPass = value;
+      return "";
+    case "cluster-id":
+      s.clusterId = value;
       return "";
     case "current-epoch":
       s.currentEpoch = Math.max(s.currentEpoch, epochOf(value));
@@ -140,6 +146,17 @@ function loadMasterLine(x: Loader, line: string[]): string {
   return UNKNOWN;
 }
 
+function flag(text: string, name: string, set: (on: boolean) => void): string {
+  const on = yesNo(text);
+  if (on === null) return `Please specify yes or no for the ${name} option.`;
+  set(on);
+  return "";
+}
+
+export function isWebAddress(text: string): boolean {
+  return /^https?:\/\/[^\s/]+(\/\S*)?$/.test(text);
+}
+
 /** Lines of the form NAME master value. */
 const ONE_VALUE: Record<string, (m: Master, value: string, x: Loader) => string> = {
   "down-after-milliseconds": (m, v) => ((m.downAfterMs = atoi(v)) <= 0 ? TIME : ""),
@@ -166,6 +183,12 @@ const ONE_VALUE: Record<string, (m: Master, value: string, x: Loader) => string>
   },
   "master-reboot-down-after-period": (m, v) => ((m.rebootDownAfterMs = atoi(v)) < 0 ? "negative time parameter." : ""),
   "primary-reboot-down-after-period": (m, v) => ((m.rebootDownAfterMs = atoi(v)) < 0 ? "negative time parameter." : ""),
+  webhook: (m, v) => {
+    m.webhook = v;
+    return v === "" || isWebAddress(v) ? "" : "A webhook is an http:// or https:// address.";
+  },
+  "auto-failover": (m, v) => flag(v, "auto-failover", (on) => (m.autoFailover = on)),
+  "fast-failover": (m, v) => flag(v, "fast-failover", (on) => (m.fastFailover = on)),
   "config-epoch": (m, v, x) => {
     m.configEpoch = epochOf(v);
     x.s.currentEpoch = Math.max(x.s.currentEpoch, m.configEpoch);
@@ -218,6 +241,7 @@ export function writeDirectives(s: State): string[][] {
   if (s.announcePort !== 0) lines.push(["announce-port", String(s.announcePort)]);
   if (s.sentinelUser !== "") lines.push(["sentinel-user", s.sentinelUser]);
   if (s.sentinelPass !== "") lines.push(["sentinel-pass", s.sentinelPass]);
+  if (s.clusterId !== "") lines.push(["cluster-id", s.clusterId]);
   return lines;
 }
 
@@ -235,6 +259,9 @@ function writeMaster(s: State, m: Master, lines: string[][]): void {
   if (m.authPass !== "") add("auth-pass", m.authPass);
   if (m.authUser !== "") add("auth-user", m.authUser);
   if (m.rebootDownAfterMs !== 0) add("master-reboot-down-after-period", m.rebootDownAfterMs);
+  if (m.webhook !== "") add("webhook", m.webhook);
+  if (!m.autoFailover) add("auto-failover", "no");
+  if (m.fastFailover) add("fast-failover", "yes");
   add("config-epoch", m.configEpoch);
   add("leader-epoch", m.leaderEpoch);
   const seen = new Set<string>();

@@ -7,16 +7,18 @@
  * Leaves out: sockets, files, names, scripts, client connections (lib/sentinel/*.ts). Nothing here throws on what comes from outside.
  */
 import { ReplyError, type Reply } from "../../resp/reply.ts";
+import { considerAdoption, onRole } from "./adopt.ts";
 import { command } from "./commands.ts";
 import { loadDirectives, writeDirectives, type DirectiveError } from "./directives.ts";
 import { Deadlines } from "./deadlines.ts";
 import { emit, emitText } from "./events.ts";
 import { advance, electionSaved, onPromoteReply, startIfNeeded } from "./failover.ts";
+import { onKnock } from "./fast.ts";
 import { onDrained, onPaused } from "./handover.ts";
 import { onHelloMessage } from "./hello.ts";
 import { onIdentity } from "./identity.ts";
 import { closeLink, linkLost, notSilence, reconnect } from "./links.ts";
-import { periodic, checkObjectivelyDown, checkSubjectivelyDown, onPingReply } from "./monitor.ts";
+import { periodic, checkObjectivelyDown, checkSubjectivelyDown, onAuthReply, onPingReply } from "./monitor.ts";
 import { persistNow } from "./persist.ts";
 import { considerDemotion, onConfirmPeer, onConfirmRole, onInfo } from "./replica_role.ts";
 import { NEVER, defaultPeriods, log, touch, wake, type Instance, type Pending, type State, type Turn } from "./state.ts";
@@ -52,6 +54,14 @@ export class SentinelEngine implements Engine {
     const s = newState(boot);
     const error = loadDirectives(s, nowMs, boot.directives, warnings);
     if (error !== null) return error;
+    for (const [name, [runid, epoch]] of Object.entries(boot.votes ?? {})) {
+      const m = s.masters.get(name);
+      if (m === undefined || m.leaderEpoch !== epoch || epoch === 0) continue;
+      // The one we voted for may be at work: bound from now on for the usual time.
+      m.leader = runid;
+      m.failoverStartMs = nowMs;
+    }
+    s.lastStepMs = nowMs;
     const fresh = s.myid === "";
     if (fresh) s.myid = boot.freshId;
     return new SentinelEngine(s, fresh);
@@ -65,9 +75,21 @@ export class SentinelEngine implements Engine {
     return writeDirectives(this.state);
   }
 
+  /** For whom this Sentinel voted last, by master: what `Boot.votes` gives back after a restart. */
+  votes(): Record<string, [string, number]> {
+    const all: Record<string, [string, number]> = {};
+    for (const m of this.state.masters.values()) if (m.leader !== "") all[m.name] = [m.leader, m.leaderEpoch];
+    return all;
+  }
+
   step(event: Event, nowMs: number, random: Random): Action[] {
     const { state: s } = this;
     const t: Turn = { s, now: nowMs, random, out: [], touched: new Set(), dirty: false };
+    if (!this.started && event.kind === "settings") {
+      // Nobody listens yet to what a look at the instances might bring.
+      this.take(t, event);
+      return [];
+    }
     this.noticeStandstill(t, event.kind === "persisted");
     if (event.kind === "timer") s.deadlineMs = Infinity;
     this.take(t, event);
@@ -84,13 +106,15 @@ export class SentinelEngine implements Engine {
    */
   private noticeStandstill(t: Turn, fromDisk: boolean): void {
     const { s, now } = t;
-    const away = now - (fromDisk ? s.lastStepMs : Math.max(s.deadlineMs, s.lastStepMs));
+    // Between its making and its first step a process may start slowly; nobody was asked anything meanwhile.
+    const wanted = fromDisk || !this.started ? s.lastStepMs : Math.max(s.deadlineMs, s.lastStepMs);
+    const away = now - wanted;
     s.lastStepMs = now;
     if (away >= LATE_MS) {
       notSilence(s, away);
       if (away > STALL_MS) s.graceUntilMs = now + GRACE_MS;
     }
-    if (away > s.periods.tiltTrigger && !fromDisk) {
+    if (away > s.periods.tiltTrigger && !fromDisk && this.started) {
       s.tilt = true;
       s.tiltStartMs = now;
       emitText(t, "warning", "+tilt", "#tilt mode entered", null);
@@ -115,7 +139,7 @@ export class SentinelEngine implements Engine {
       case "linkUp":
         return linkUp(t, event.link, event.localIp);
       case "linkDown":
-        return linkDown(t, event.link, event.reason);
+        return linkDown(t, event.link, event.reason, event.refused);
       case "reply":
         return onReply(t, event.link, event.reply);
       case "message":
@@ -190,9 +214,11 @@ function newState(boot: Boot): State {
     tiltStartMs: NEVER,
     deadlineMs: Infinity,
     graceUntilMs: NEVER,
-    lastStepMs: Infinity,
+    lastStepMs: NEVER,
     port: boot.port,
     requirepass: boot.requirepass,
+    clusterId: "",
+    strangers: new Set(),
     announceIp: "",
     announcePort: 0,
     denyScriptsReconfig: true,
@@ -206,6 +232,7 @@ function newState(boot: Boot): State {
     periods: defaultPeriods(),
     resolved: new Map(Object.entries(boot.resolved ?? {}).map(([host, ip]) => [host.toLowerCase(), ip])),
     canExecute: boot.canExecute ?? (() => true),
+    wallMs: boot.wallMs ?? ((nowMs) => nowMs),
   };
 }
 
@@ -219,6 +246,7 @@ function visit(t: Turn, ri: Instance): void {
     if (checkSubjectivelyDown(t, ri) && ri.role === "master") askPeers(t, ri, true);
     if (ri.role === "master") {
       checkObjectivelyDown(t, ri);
+      considerAdoption(t, ri);
       startIfNeeded(t, ri);
       advance(t, ri);
       askPeers(t, ri, false);
@@ -239,17 +267,19 @@ function linkUp(t: Turn, id: LinkId, localIp: string): void {
     const ri = t.s.instances.get(owner);
     if (ri === undefined) continue;
     ri.helloDue = true;
+    if (ri.role === "master" && !found.pubsub) onKnock(t, ri, false);
     if (ri.role !== "sentinel") ri.infoDue = true;
     else touch(t, ri.master);
     touch(t, ri);
   }
 }
 
-function linkDown(t: Turn, id: LinkId, reason: string): void {
+function linkDown(t: Turn, id: LinkId, reason: string, refused: boolean): void {
   const found = t.s.channels.get(id);
   if (found === undefined) return;
   const owner = found.link.owners.length > 0 ? t.s.instances.get(found.link.owners[0]) : undefined;
   linkLost(t, found.link, found.pubsub);
+  if (owner?.role === "master" && refused && !found.pubsub) onKnock(t, owner, true);
   if (owner !== undefined) emit(t, "debug", found.pubsub ? "-pubsub-link-reconnection" : "-cmd-link-reconnection", owner, ` #${reason}`);
 }
 
@@ -275,6 +305,8 @@ function onReply(t: Turn, id: LinkId, reply: Reply): void {
 function route(t: Turn, ri: Instance, pending: Pending, reply: Reply): void {
   touch(t, ri);
   switch (pending.kind) {
+    case "auth":
+      return onAuthReply(t, ri, reply);
     case "ping":
       return onPingReply(t, ri, reply);
     case "info":
@@ -287,8 +319,11 @@ function route(t: Turn, ri: Instance, pending: Pending, reply: Reply): void {
     case "ask":
       if (ri.role === "sentinel") onAskReply(t, ri, pending, reply);
       return;
+    case "role":
+      if (ri.role === "master") onRole(t, ri, reply);
+      return;
     case "identity":
-      if (ri.role === "sentinel") onIdentity(ri, reply);
+      if (ri.role === "sentinel") onIdentity(t, ri, reply);
       return;
     case "promoteExec":
     case "promoteRole":

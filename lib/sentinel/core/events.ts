@@ -1,5 +1,6 @@
 /** The texts of Sentinel's events, byte for byte those of sentinel.c (spec 3), and the scripts they start. Pure. */
 import { shown, type Addr } from "./addr.ts";
+import { note } from "./history.ts";
 import { log, masterOf, type Instance, type Master, type Turn } from "./state.ts";
 import type { Level } from "./types.ts";
 
@@ -19,9 +20,13 @@ export function emit(t: Turn, level: Level, type: string, ri: Instance, tail = "
 /** An event with a payload of its own; `ri` names the master whose script runs, null for none. */
 export function emitText(t: Turn, level: Level, type: string, payload: string, ri: Instance | null): void {
   t.out.push({ kind: "emit", level, type, payload });
-  if (level !== "warning" || ri === null) return;
-  const path = masterOf(ri).notificationScript;
+  if (ri === null) return;
+  const m = masterOf(ri);
+  note(t, m, type, ri);
+  if (level !== "warning") return;
+  const path = m.notificationScript;
   if (path !== "") t.out.push({ kind: "runScript", script: "notification", path, args: [type, payload] });
+  if (m.webhook !== "") t.out.push({ kind: "webhook", url: m.webhook, master: m.name, type, payload });
 }
 
 /** Redis: sentinelCallClientReconfScript. */

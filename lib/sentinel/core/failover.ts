@@ -9,13 +9,27 @@
  * election that nobody can have won is repeated soon instead of after twice the failover-timeout.
  */
 import { ReplyError, type Reply } from "../../resp/reply.ts";
-import { shown } from "./addr.ts";
+import { namesAddr, shown, type Addr } from "./addr.ts";
 import { crash, emit, emitText, newEpoch, reconfigScript } from "./events.ts";
 import { endHandover, handOver } from "./handover.ts";
 import { helloAll, send, sendSlaveOf } from "./links.ts";
 import { persistFirst, persistNow } from "./persist.ts";
-import { askOffsets, offsetsMissing, selectReplica } from "./select.ts";
-import { NEVER, disconnected, log, majority, touch, wake, type Master, type Replica, type Turn } from "./state.ts";
+import { begin, close } from "./history.ts";
+import { askOffsets, offsetsMissing, reason, selectReplica, successor } from "./select.ts";
+import {
+  NEVER,
+  NO_ORDER,
+  disconnected,
+  log,
+  majority,
+  touch,
+  wake,
+  type Attempt,
+  type Master,
+  type Order,
+  type Replica,
+  type Turn,
+} from "./state.ts";
 import { switchMaster } from "./switch.ts";
 import { MAX_DESYNC_MS, askPeers, nobodyCanWin, winner } from "./vote.ts";
 
@@ -47,6 +61,12 @@ function setState(t: Turn, m: Master, state: Master["failoverState"]): void {
 export function startIfNeeded(t: Turn, m: Master): void {
   if (!m.odown || inProgress(m)) return;
   const { now } = t;
+  if (!m.autoFailover) {
+    if (m.delayLoggedMs !== m.odownSinceMs)
+      log(t, "warning", `'${m.name}' is down and stays so: auto-failover is off, SENTINEL FAILOVER ${m.name} would replace it`);
+    m.delayLoggedMs = m.odownSinceMs;
+    return;
+  }
   const allowed = m.retryMs !== NEVER ? m.retryMs : m.failoverStartMs + m.failoverTimeoutMs * 2;
   if (now < allowed) {
     wake(m, allowed);
@@ -59,20 +79,33 @@ export function startIfNeeded(t: Turn, m: Master): void {
   if (t.s.unsavedRetryMs !== NEVER) return wake(m, t.s.unsavedRetryMs + 1);
   if (m.candidacyMs === NEVER) m.candidacyMs = now + turnDelay(t, m);
   if (now < m.candidacyMs) return wake(m, m.candidacyMs);
-  startFailover(t, m, false);
+  startFailover(t, m, null);
 }
 
 /** The reachable Sentinels stand for election in the order of their ids: the first at once, each next one a turn later. */
-function turnDelay(t: Turn, m: Master): number {
+export function turnDelay(t: Turn, m: Master): number {
   let before = 0;
   for (const p of m.peers.values()) if (!p.sdown && !disconnected(p) && p.runid < t.s.myid) before++;
   return before === 0 ? 0 : Math.floor(before * TURN_MS + (t.random() * TURN_MS) / 2);
 }
 
-/** A new epoch, and our own vote in it: on disk before anybody is asked. Redis: sentinelStartFailover. */
-export function startFailover(t: Turn, m: Master, forced: boolean): void {
+/** A new epoch, and our own vote in it: on disk before anybody is asked; `order` of SENTINEL FAILOVER. Redis: sentinelStartFailover. */
+export function startFailover(t: Turn, m: Master, order: Order | null): void {
+  m.forced = order !== null;
+  m.order = order ?? NO_ORDER;
+  stand(t, m, order === null ? "down" : "order");
+}
+
+/** Somebody has swapped master and replica: all there is to do is to make an epoch's configuration of it (adopt.ts). */
+export function startAdoption(t: Turn, m: Master): void {
+  m.forced = false;
+  m.order = NO_ORDER;
+  stand(t, m, "adoption");
+}
+
+function stand(t: Turn, m: Master, why: Attempt["reason"]): void {
   const { s } = t;
-  m.forced = forced;
+  m.adopting = why === "adoption";
   m.candidacyMs = NEVER;
   m.retryMs = NEVER;
   setState(t, m, "wait_start");
@@ -80,6 +113,7 @@ export function startFailover(t: Turn, m: Master, forced: boolean): void {
   m.votes = new Map();
   m.objected = new Set();
   m.switched = false;
+  begin(t, m, why, m.failoverEpoch);
   newEpoch(t, m, m.failoverEpoch);
   emit(t, "warning", "+try-failover", m);
   m.failoverStartMs = t.now + Math.floor(t.random() * MAX_DESYNC_MS);
@@ -191,8 +225,23 @@ function elected(t: Turn, m: Master): void {
   m.retries = 0;
   emit(t, "warning", "+elected-leader", m);
   if (t.s.crashAfterElection) crash(t);
+  if (m.adopting) return adoptSwap(t, m);
   setState(t, m, "select_slave");
   emit(t, "warning", "+failover-state-select-slave", m);
+}
+
+/** The votes are there. Is it still as it was? */
+function adoptSwap(t: Turn, m: Master): void {
+  const r = successor(t, m);
+  if (r === null) {
+    emit(t, "warning", "-failover-abort-no-good-slave", m);
+    return abort(t, m);
+  }
+  log(t, "notice", `'${m.name}' was swapped by somebody's order: ${r.name} is followed as it is`);
+  r.promotedFlag = true;
+  m.promoted = r;
+  emit(t, "warning", "+selected-slave", r);
+  promotionSeen(t, r);
 }
 
 function select(t: Turn, m: Master): void {
@@ -200,6 +249,7 @@ function select(t: Turn, m: Master): void {
   if (t.now < end && offsetsMissing(t, m)) return wake(m, end);
   const r = selectReplica(t, m);
   if (r === null) {
+    for (const each of m.replicas.values()) log(t, "notice", `${each.name} cannot be promoted: ${reason(t, m, each)}`);
     emit(t, "warning", "-failover-abort-no-good-slave", m);
     // Elected and nothing done: nobody else acts in this epoch, so that the next attempt need not wait when the master, which answers
     // again, falls silent once more.
@@ -320,6 +370,10 @@ function reconfigure(t: Turn, m: Master): void {
       continue;
     }
     if (r.reconfInProgress || busy >= m.parallelSyncs || disconnected(r)) continue;
+    if (m.adopting && follows(t, r, m.addr) && r.masterLinkUp) {
+      r.reconfDone = true;
+      continue;
+    }
     sendSlaveOf(t, r, m.addr);
     r.reconfSent = true;
     r.reconfSentMs = t.now;
@@ -329,6 +383,10 @@ function reconfigure(t: Turn, m: Master): void {
     busy++;
   }
   detectEnd(t, m, false);
+}
+
+function follows(t: Turn, r: Replica, to: Addr): boolean {
+  return r.roleReported === "slave" && r.masterPort === to.port && namesAddr(t.s, to, r.masterHost);
 }
 
 /** Living replicas that still follow somebody else. The old master is not among them: it is demoted when it answers again. */
@@ -373,5 +431,6 @@ function finish(t: Turn, m: Master): void {
   }
   m.forced = false;
   m.failoverStartMs = NEVER;
+  close(t, m, "done");
   setState(t, m, "none");
 }

@@ -40,10 +40,14 @@ function pause(t: Turn, m: Master, kind: "discard" | "handover"): void {
 
 /** Is everything at hand to promote `r`? Called at every visit of a master in send_slaveof_noone whose replica is connected. */
 export function handOver(t: Turn, m: Master, r: Replica): Step {
-  if (!m.forced || m.sdown || disconnected(m) || m.roleReported !== "master") return "promote";
+  if (!m.forced || m.order.mode === "force" || m.sdown || disconnected(m) || m.roleReported !== "master") return "promote";
   m.handover ??= { phase: "resting", offset: 0, asking: false, askedMs: t.now, sinceMs: NEVER, attempts: 0 };
   const h = m.handover;
-  if (h.phase === "refused") return "promote";
+  if (h.phase === "refused") {
+    if (m.order.mode !== "coordinated") return "promote";
+    emit(t, "warning", "-failover-abort-master-timeout", m);
+    return "late";
+  }
   if (h.phase === "drained") {
     // The time that is left may be short: the master holds writes until it is told what it is.
     pause(t, m, "discard");
@@ -101,7 +105,8 @@ export function onPaused(t: Turn, m: Master, attempt: number, reply: Reply): voi
   }
   h.phase = "refused";
   const why = paused instanceof ReplyError ? paused.text : "no offset";
-  log(t, "notice", `'${m.name}' cannot hold writes (${why}): its replica is promoted without waiting for it`);
+  const then = m.order.mode === "coordinated" ? "the failover is given up" : "its replica is promoted without waiting for it";
+  log(t, "notice", `'${m.name}' cannot hold writes (${why}): ${then}`);
 }
 
 /** The replica's ROLE. */

@@ -2,8 +2,10 @@
  * Hello messages: how Sentinels find each other and how configurations spread. Pure. Redis sentinel.c: sentinelProcessHelloMessage.
  * Exactly eight fields: ip, port, runid, current epoch, master name, master ip, master port, config epoch.
  */
-import { makeAddr, namesAddr, sameAddr, shown } from "./addr.ts";
+import { makeAddr, namesAddr, sameAddr, shown, shownWithPort } from "./addr.ts";
 import { emit, emitText, newEpoch, reconfigScript } from "./events.ts";
+import { begin, close } from "./history.ts";
+import { mayLead, removeEverywhere } from "./identity.ts";
 import { closeLink, helloAll, release } from "./links.ts";
 import { persistLater, persistSoon } from "./persist.ts";
 import { createPeer, touch, type Master, type Peer, type Turn } from "./state.ts";
@@ -20,7 +22,7 @@ export function processHello(t: Turn, text: string): void {
   if (f.length !== 8) return;
   const [ip, portText, runid, epochText, name, masterIp, masterPortText, configEpochText] = f;
   const m = t.s.masters.get(name);
-  if (m === undefined) return;
+  if (m === undefined || t.s.strangers.has(runid)) return;
   const port = atoi(portText);
   const epoch = wholeEpoch(epochText);
   const configEpoch = wholeEpoch(configEpochText);
@@ -30,7 +32,7 @@ export function processHello(t: Turn, text: string): void {
     persistLater(t);
   }
   if (p === null) return;
-  if (m.configEpoch < configEpoch) adopt(t, m, p, masterIp, atoi(masterPortText), configEpoch);
+  if (m.configEpoch < configEpoch && mayLead(t.s, p)) adopt(t, m, p, masterIp, atoi(masterPortText), configEpoch);
   p.lastHelloMs = t.now;
 }
 
@@ -78,15 +80,6 @@ function meet(t: Turn, m: Master, ip: string, port: number, runid: string): Peer
   return p;
 }
 
-function removeEverywhere(t: Turn, runid: string): void {
-  for (const m of t.s.masters.values()) {
-    const p = m.peers.get(runid);
-    if (p === undefined) continue;
-    release(t, p);
-    m.peers.delete(runid);
-  }
-}
-
 /** The same peer under other masters gets the new address too. Redis: sentinelUpdateSentinelAddressInAllMasters. */
 function moveEverywhere(t: Turn, p: Peer): void {
   let updated = 0;
@@ -111,13 +104,20 @@ function adopt(t: Turn, m: Master, from: Peer, host: string, port: number, confi
   persistSoon(t);
   // A failover of ours that is older than this configuration is void, also when the address is the one it leads away from (an original
   // goes on and ends with its own address under the other's epoch, for ever: tests/sim found it).
-  if (m.failoverState !== "none" && !m.switched && m.failoverEpoch < configEpoch) leaveFailover(m);
+  if (m.failoverState !== "none" && !m.switched && m.failoverEpoch < configEpoch) {
+    close(t, m, "aborted");
+    leaveFailover(m);
+  }
   if (same || typeof to === "string") return;
+  close(t, m, "aborted");
+  const seen = begin(t, m, "observed", configEpoch);
+  [seen.to, seen.leader] = [shownWithPort(t.s, to), from.runid];
   emit(t, "warning", "+config-update-from", from);
   emitText(t, "warning", "+switch-master", `${m.name} ${shown(t.s, m.addr)} ${m.addr.port} ${host} ${port}`, m);
   const old = m.addr;
   leaveFailover(m);
   switchMaster(t, m, to);
+  close(t, m, "done");
   for (const r of m.replicas.values()) r.oldMaster = false;
   reconfigScript(t, m, "observer", old, m.addr);
   helloAll(t, m);

@@ -16,6 +16,7 @@ export interface InfoFacts {
   offset?: number;
   announced?: boolean;
   replid?: string;
+  replid2?: string;
 }
 
 export function readInfo(text: string): InfoFacts {
@@ -29,6 +30,7 @@ export function readInfo(text: string): InfoFacts {
     else if (key === "role") f.role = value.startsWith("master") ? "master" : value.startsWith("slave") ? "slave" : "";
     else if (key === "master_link_down_since_seconds") f.masterLinkDownMs = atoi(value) * 1000;
     else if (key === "master_replid") f.replid = value;
+    else if (key === "master_replid2") f.replid2 = value;
     else if (/^slave\d/.test(key)) attached(f, value);
     else if (f.role === "slave") replicaField(f, key, value);
   }

@@ -4,10 +4,11 @@
  * The conditions are the original's; the times at which they are looked at are deadlines instead of ticks.
  */
 import { ReplyError, type Reply } from "../../resp/reply.ts";
-import { emit } from "./events.ts";
+import { describe, emit } from "./events.ts";
 import { closeLink, pendingFull, pingPeriod, send, sendHello, sendInfo, sendPing } from "./links.ts";
+import { READ_MS, provenDead, wantsReads } from "./fast.ts";
 import { foreign } from "./select.ts";
-import { NEVER, disconnected, masterOf, touch, wake, type Instance, type Master, type Replica, type Turn } from "./state.ts";
+import { NEVER, disconnected, log, masterOf, touch, wake, type Instance, type Master, type Replica, type Turn } from "./state.ts";
 
 /** Replicas are asked this often while their master is down or in failover. Redis: 1000, in sentinelSendPeriodicCommands. */
 const INFO_FAST_MS = 1000;
@@ -17,6 +18,7 @@ const INFO_EAGER_MS = 100;
 function infoPeriod(t: Turn, ri: Master | Replica): number {
   const usual = t.s.periods.info;
   if (ri.role === "master") return usual;
+  if (wantsReads(ri)) return Math.min(usual, READ_MS);
   const m = ri.master;
   if (ri.reconfSent || ri.reconfInProgress || (ri.promotedFlag && m.failoverState === "wait_promotion"))
     return Math.min(usual, INFO_EAGER_MS);
@@ -49,6 +51,12 @@ export function periodic(t: Turn, ri: Instance): void {
   }
 }
 
+/** A password that is wrong is said in the log, and stands in the instance's map until one is right. */
+export function onAuthReply(t: Turn, ri: Instance, reply: Reply): void {
+  ri.link.authError = reply instanceof ReplyError ? reply.text : "";
+  if (reply instanceof ReplyError) log(t, "warning", `Authentication failed at ${describe(t, ri)}: ${reply.text}`);
+}
+
 /** Good replies: PONG, LOADING, MASTERDOWN. */
 export function onPingReply(t: Turn, ri: Instance, reply: Reply): void {
   const { now } = t;
@@ -56,6 +64,7 @@ export function onPingReply(t: Turn, ri: Instance, reply: Reply): void {
   const text = reply instanceof ReplyError ? reply.text : typeof reply === "string" ? reply : "";
   if (text.startsWith("PONG") || text.startsWith("LOADING") || text.startsWith("MASTERDOWN")) {
     link.lastAvailMs = now;
+    if (link.authError.startsWith("NO")) link.authError = "";
     // The oldest ping that still waits: a slow server is measured by its own delay, not by the last ping's.
     const next = link.pending.find((p) => p.kind === "ping");
     link.actPingMs = next !== undefined && next.kind === "ping" ? next.sentMs : NEVER;
@@ -63,7 +72,7 @@ export function onPingReply(t: Turn, ri: Instance, reply: Reply): void {
   } else if (text.startsWith("BUSY") && ri.role !== "sentinel" && ri.sdown && !ri.scriptKillSent) {
     send(t, ri, ["SCRIPT", "KILL"], { kind: "discard" });
     ri.scriptKillSent = true;
-  }
+  } else if (/^NO(AUTH|PERM)/.test(text) && link.authError === "") onAuthReply(t, ri, reply);
   link.lastPongMs = now;
 }
 
@@ -95,6 +104,7 @@ function downAt(t: Turn, ri: Instance): number {
   if (ri.role === "master") {
     if (ri.roleReported === "slave") at = Math.min(at, ri.roleReportedMs + m.downAfterMs + t.s.periods.info * 2);
     if (ri.rebooted) at = Math.min(at, ri.rebootedMs + ri.rebootDownAfterMs);
+    if (provenDead(t, ri)) at = Math.min(at, t.now);
   }
   return at;
 }

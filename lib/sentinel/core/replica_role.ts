@@ -10,6 +10,7 @@ import { ReplyError, pairs, type Reply } from "../../resp/reply.ts";
 import { makeAddr, namesAddr, shown, shownWithPort } from "./addr.ts";
 import { emit } from "./events.ts";
 import { promoteAgain, promotionSeen } from "./failover.ts";
+import { onOffset } from "./fast.ts";
 import { readInfo, type InfoFacts } from "./info.ts";
 import { send, sendSlaveOf } from "./links.ts";
 import { persistLater } from "./persist.ts";
@@ -48,6 +49,7 @@ export function onInfo(t: Turn, ri: Master | Replica, text: string): void {
   if (ri.role === "master") for (const r of f.replicas) discovered(t, ri, r.host, r.port);
   if (f.replid !== undefined) ri.replid = f.replid;
   if (ri.role === "slave") replicaFacts(t, ri, f);
+  else masterFacts(ri, f);
   ri.infoMs = t.now;
   const role = f.role === "" ? ri.roleReported : f.role;
   if (role !== ri.roleReported) {
@@ -95,6 +97,13 @@ function discovered(t: Turn, m: Master, host: string, port: number): void {
   persistLater(t);
 }
 
+/** A master's stream is told apart from what it says once it follows somebody. */
+function masterFacts(m: Master, f: InfoFacts): void {
+  if (f.role === "master" && f.replid !== undefined) m.ownReplid = f.replid;
+  m.followsHost = f.masterHost ?? "";
+  m.followsPort = f.masterPort ?? 0;
+}
+
 function replicaFacts(t: Turn, r: Replica, f: InfoFacts): void {
   r.masterLinkDownMs = f.masterLinkDownMs;
   if (f.masterHost !== undefined && f.masterHost.toLowerCase() !== r.masterHost.toLowerCase()) {
@@ -108,7 +117,10 @@ function replicaFacts(t: Turn, r: Replica, f: InfoFacts): void {
   if (f.masterLinkUp !== undefined) r.masterLinkUp = f.masterLinkUp;
   r.syncing = f.syncing ?? false;
   if (f.priority !== undefined) r.priority = f.priority;
+  const before = r.offset;
   if (f.offset !== undefined) r.offset = f.offset;
+  onOffset(r, before);
+  r.replid2 = f.replid2 ?? "";
   if (f.announced !== undefined) r.announced = f.announced;
 }
 

@@ -1,4 +1,5 @@
 /** Which replica becomes master. Pure. Redis sentinel.c: sentinelSelectSlave, compareSlavesForPromotion. */
+import { namesAddr, sameAddr } from "./addr.ts";
 import { disconnected, type Master, type Replica, type Turn } from "./state.ts";
 
 /** Why a replica may not be promoted; "" when it may. The words are for the log and for tests. */
@@ -33,7 +34,7 @@ export function reason(t: Turn, m: Master, r: Replica): string {
   if (why !== "") return why;
   // Soon after a switch replicas may still wait for their full sync. The master only stood still for a moment and answers again: to replace
   // it by one that has none of its writes would lose all of them for nothing.
-  return !m.sdown && foreign(m, r) ? "another history, and the master answers" : "";
+  return !m.sdown && m.order.mode !== "force" && foreign(m, r) ? "another history, and the master answers" : "";
 }
 
 /**
@@ -42,7 +43,9 @@ export function reason(t: Turn, m: Master, r: Replica): string {
  */
 export function selectReplica(t: Turn, m: Master): Replica | null {
   let best: Replica | null = null;
-  for (const r of m.replicas.values()) if (reason(t, m, r) === "" && (best === null || better(m, r, best))) best = r;
+  const { to } = m.order;
+  for (const r of m.replicas.values())
+    if (reason(t, m, r) === "" && (to === null || sameAddr(to, r.addr)) && (best === null || better(m, r, best))) best = r;
   return best;
 }
 
@@ -75,4 +78,19 @@ export function offsetsMissing(t: Turn, m: Master): boolean {
     if (r.infoMs < m.offsetsAskedMs) return true;
   }
   return false;
+}
+
+/** How old the INFO of either may be. */
+const FRESH_MS = 3000;
+
+/** The replica that has taken the master's place by somebody's order, or null. */
+export function successor(t: Turn, m: Master): Replica | null {
+  if (m.roleReported !== "slave" || disconnected(m) || m.infoMs < m.link.cmd.upMs || t.now - m.infoMs > FRESH_MS) return null;
+  if (m.ownReplid === "") return null;
+  for (const r of m.replicas.values()) {
+    if (r.addr.port !== m.followsPort || !namesAddr(t.s, r.addr, m.followsHost)) continue;
+    if (r.roleReported !== "master" || disconnected(r) || r.infoMs < r.link.cmd.upMs || t.now - r.infoMs > FRESH_MS) return null;
+    return r.replid2 === m.ownReplid ? r : null;
+  }
+  return null;
 }

@@ -46,6 +46,7 @@ export type Pending =
   | { kind: "info"; ri: number }
   | { kind: "hello"; ri: number; epoch: number }
   | { kind: "identity"; ri: number }
+  | { kind: "role"; ri: number }
   | { kind: "ask"; ri: number; addr: Addr; vote: boolean; epoch: number }
   | { kind: "promoteExec"; ri: number }
   | { kind: "promoteRole"; ri: number }
@@ -69,6 +70,8 @@ export interface Link {
   lastPongMs: number;
   /** Whose program sits at the other end, of a peer. */
   program: "unknown" | "ours" | "original";
+  /** Why the last AUTH failed, or a command for want of one; "" when it did not. */
+  authError: string;
 }
 
 interface Common {
@@ -124,6 +127,12 @@ export interface Master extends Informed {
   authUser: string;
   notificationScript: string;
   reconfigScript: string;
+  /** Where warnings about this master are POSTed to; "" for nowhere. */
+  webhook: string;
+  /** No: found down it stays where it is until SENTINEL FAILOVER. */
+  autoFailover: boolean;
+  /** A refused connection, seen by a quorum and by the replicas, counts as down at once (fast.ts). */
+  fastFailover: boolean;
   /** Lower-case command -> what to send instead; the key as the user wrote it is kept for the file. */
   renamed: Map<string, { from: string; to: string }>;
   replicas: Map<string, Replica>;
@@ -137,6 +146,12 @@ export interface Master extends Informed {
   failoverStateMs: number;
   /** SENTINEL FAILOVER: no ODOWN needed. */
   forced: boolean;
+  /** What SENTINEL FAILOVER asked for. */
+  order: Order;
+  /** The running failover only makes a configuration of what servers have done already. */
+  adopting: boolean;
+  /** The attempts so far, newest last (history.ts). */
+  history: Attempt[];
   delayLoggedMs: number;
   /** Replica chosen for promotion, until the switch. */
   promoted: Replica | null;
@@ -163,7 +178,37 @@ export interface Master extends Informed {
   switched: boolean;
   /** When its address last changed. */
   switchedMs: number;
+  /** When a new connection was last refused; NEVER after one that came about (fast.ts). */
+  refusedMs: number;
+  /** As a master it had this master_replid; and whom it follows when it says that it is a replica (adopt.ts). */
+  ownReplid: string;
+  followsHost: string;
+  followsPort: number;
+  roleAskedMs: number;
+  /** ROLE was refused: it is not asked any more. */
+  roleRefused: boolean;
   lastHintMs: number;
+}
+
+/** auto: coordinated when the server can hold writes, else the original's way. */
+export interface Order {
+  mode: "auto" | "coordinated" | "force";
+  /** The replica to promote; null: the best. */
+  to: Addr | null;
+}
+export const NO_ORDER: Order = { mode: "auto", to: null };
+
+/** One failover as this Sentinel saw it. Times are ms of the wall clock at the start, and ms since then for each event. */
+export interface Attempt {
+  epoch: number;
+  reason: "down" | "order" | "adoption" | "observed";
+  startMs: number;
+  startWallMs: number;
+  from: string;
+  to: string;
+  leader: string;
+  result: "running" | "done" | "aborted";
+  steps: { event: string; ms: number }[];
 }
 
 export interface Handover {
@@ -188,6 +233,10 @@ export interface Replica extends Informed {
   masterLinkUp: boolean;
   syncing: boolean;
   offset: number;
+  /** master_replid2 of its last INFO. */
+  replid2: string;
+  /** Reads in a row with the link down and this very offset. */
+  stillReads: number;
   confChangeMs: number;
   promotedFlag: boolean;
   reconfSent: boolean;
@@ -270,6 +319,10 @@ export interface State {
   lastStepMs: number;
   port: number;
   requirepass: string;
+  /** Sentinels of ours with another id are none of this set; "" for any. */
+  clusterId: string;
+  /** Run ids that turned out to be of another set; bounded. */
+  strangers: Set<string>;
   announceIp: string;
   announcePort: number;
   denyScriptsReconfig: boolean;
@@ -283,6 +336,8 @@ export interface State {
   periods: Periods;
   resolved: Map<string, string>;
   canExecute: (path: string) => boolean;
+  /** The wall clock's ms at a time of the engine's clock. */
+  wallMs: (nowMs: number) => number;
 }
 
 /** One step's surroundings: handed to every function of the core. */
@@ -331,6 +386,7 @@ export function newLink(now: number): Link {
     lastAvailMs: now,
     lastPongMs: now,
     program: "unknown",
+    authError: "",
   };
 }
 
@@ -407,6 +463,9 @@ export function createMaster(
     authUser: "",
     notificationScript: "",
     reconfigScript: "",
+    webhook: "",
+    autoFailover: true,
+    fastFailover: false,
     renamed: new Map(),
     replicas: new Map(),
     peers: new Map(),
@@ -417,6 +476,9 @@ export function createMaster(
     failoverStartMs: NEVER,
     failoverStateMs: NEVER,
     forced: false,
+    order: NO_ORDER,
+    adopting: false,
+    history: [],
     delayLoggedMs: NEVER,
     promoted: null,
     votes: new Map(),
@@ -432,6 +494,12 @@ export function createMaster(
     holders: new Set(),
     switched: false,
     switchedMs: NEVER,
+    refusedMs: NEVER,
+    ownReplid: "",
+    followsHost: "",
+    followsPort: 0,
+    roleAskedMs: NEVER,
+    roleRefused: false,
     lastHintMs: NEVER,
   };
   s.masters.set(name, m);
@@ -463,6 +531,8 @@ export function createReplica(
     masterLinkUp: false,
     syncing: false,
     offset: 0,
+    replid2: "",
+    stillReads: 0,
     confChangeMs: now,
     promotedFlag: false,
     reconfSent: false,

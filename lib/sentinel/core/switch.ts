@@ -7,7 +7,8 @@ import { sameAddr, type Addr } from "./addr.ts";
 import { emit } from "./events.ts";
 import { closeLink, release } from "./links.ts";
 import { persistSoon } from "./persist.ts";
-import { NEVER, createReplica, newLink, touch, type Master, type Replica, type Turn } from "./state.ts";
+import { close } from "./history.ts";
+import { NEVER, createReplica, log, newLink, touch, type Master, type Peer, type Replica, type Turn } from "./state.ts";
 
 /** Re-creates the state of a master under its new address; all others and the old address stay or become replicas (`+slave` each). */
 export function switchMaster(t: Turn, m: Master, to: Addr): void {
@@ -27,12 +28,14 @@ export function switchMaster(t: Turn, m: Master, to: Addr): void {
     m.link.lastAvailMs = t.now;
     m.runid = heir.runid;
     m.replid = heir.replid;
+    m.ownReplid = "";
     m.info = heir.info;
   } else {
     m.link = newLink(t.now);
     m.link.owners = [m.id];
     m.runid = "";
     m.replid = "";
+    m.ownReplid = "";
     m.info = null;
   }
   closeLink(t, ownLink, "both");
@@ -65,6 +68,9 @@ export function clearMaster(t: Turn, m: Master): void {
   m.sdownSinceMs = NEVER;
   m.odownSinceMs = NEVER;
   m.rebooted = false;
+  m.refusedMs = NEVER;
+  m.followsHost = "";
+  m.followsPort = 0;
   m.scriptKillSent = false;
   m.leader = "";
   m.promoted = null;
@@ -85,6 +91,23 @@ export function clearMaster(t: Turn, m: Master): void {
   }
 }
 
+/** Takes a replica or a peer off a master's list. One that lives comes back by the master's INFO, or its own hello. */
+export function forgetOne(t: Turn, ri: Replica | Peer): void {
+  const m = ri.master;
+  log(t, "notice", `${ri.role} ${ri.name} of '${m.name}' is removed from the list`);
+  release(t, ri);
+  if (ri.role === "slave") m.replicas.delete(ri.name);
+  else m.peers.delete(ri.runid);
+  touch(t, m);
+  persistSoon(t);
+}
+
+/** SENTINEL RESET pattern DEAD: replicas and peers that are down go, the rest stays as it is. Not while a failover needs them. */
+export function forgetDead(t: Turn, m: Master): void {
+  if (m.failoverState !== "none") return;
+  for (const ri of [...m.replicas.values(), ...m.peers.values()]) if (ri.sdown) forgetOne(t, ri);
+}
+
 /** Redis: sentinelResetMaster with its event, for SENTINEL RESET. */
 export function resetMaster(t: Turn, m: Master): void {
   for (const r of m.replicas.values()) release(t, r);
@@ -98,6 +121,7 @@ export function resetMaster(t: Turn, m: Master): void {
   link.owners = [m.id];
   m.link = link;
   clearMaster(t, m);
+  close(t, m, "aborted");
   m.failoverState = "none";
   m.forced = false;
   m.switched = false;

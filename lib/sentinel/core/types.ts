@@ -29,6 +29,10 @@ export interface Boot {
   logLevel?: string;
   /** May this path be executed? Default: yes. */
   canExecute?: (path: string) => boolean;
+  /** The wall clock's ms at a time of the engine's clock; for what people read, never for a decision. */
+  wallMs?: (nowMs: number) => number;
+  /** For whom this Sentinel voted last, by master: [runid, epoch]. Counts where the epoch is that of the `leader-epoch` line. */
+  votes?: Record<string, [string, number]>;
   /** Names that were resolved before the start (host -> ip). */
   resolved?: Record<string, string>;
 }
@@ -84,6 +88,8 @@ export type Action =
   | { kind: "log"; level: Level; text: string; untilMs?: number }
   /** Queue a script run. */
   | { kind: "runScript"; script: "notification" | "reconfig"; path: string; args: string[] }
+  /** POST a warning about a master. */
+  | { kind: "webhook"; url: string; master: string; type: string; payload: string }
   /** Send `timer` at this time. Replaces the earlier deadline; sent only when it changes. */
   | { kind: "deadline"; atMs: number }
   /** The reply to a client's `command`. */

@@ -53,6 +53,9 @@ export function instanceMap(s: State, ri: Instance, now: number): Answer {
   if (ri.role === "master") masterFields(ri, add);
   else if (ri.role === "slave") replicaFields(ri, add);
   else peerFields(ri, add, now);
+  // Ours, and at the end: clients of the original read fields by their place.
+  if (link.authError !== "") add("auth-error", link.authError);
+  if (ri.role === "master" && !ri.autoFailover) add("auto-failover", "no");
   return { map };
 }
 

@@ -114,6 +114,7 @@ function tally(m: Master): Map<string, number> {
  */
 export function requestVote(t: Turn, m: Master, client: ClientId, epoch: number, runid: string, down: boolean): void {
   const { s } = t;
+  if (s.strangers.has(runid)) return answerVote(t, m, client, down);
   const raised = epoch > s.currentEpoch;
   if (raised) newEpoch(t, m, epoch);
   const grant =
