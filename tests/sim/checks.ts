@@ -2,6 +2,9 @@
  * What must hold in every world, listened for while it runs:
  * - votes: a Sentinel gives one vote an epoch, and it is in its file before the reply leaves;
  * - at most one elected leader per (master, epoch), and none sends SLAVEOF beside another that is at work;
+ * - ours lead only with the votes of a majority of all Sentinels (a planned failover may do without those out of reach);
+ * - ours never demote a server that a majority names as the master in a newer epoch than their own file knows (a stale Sentinel);
+ * - ours promote no server of another history while one of the master's own is at hand;
  * - config epochs never go back, in a Sentinel's file and across its restarts;
  * - a proxy never serves two masters: its switches go up in epochs, and with the hold policy every write goes to a server that a majority of
  *   Sentinels named just before;
@@ -9,6 +12,8 @@
  * Some faults void some of them (a file restored from a backup forgets votes): the world says so in `excuses`.
  */
 import { DEFAULT_LIMITS, type Decision } from "../../lib/fleet/authority.ts";
+import { SentinelEngine } from "../../lib/sentinel/core/engine.ts";
+import type { Master } from "../../lib/sentinel/core/state.ts";
 import { eventInstance } from "../../lib/fleet/failover_hold.ts";
 import type { Proxy } from "./proxy.ts";
 import { contains, type Server } from "./server.ts";
@@ -30,6 +35,9 @@ export function read(file: string[][], name: string, at: number): Held {
   return held;
 }
 
+/** What has stood for so long is known to everybody who can know it. */
+const STEADY_MS = 3000;
+
 type Acting = { epoch: number; since: number; sent: boolean };
 
 export class Checks implements Watcher {
@@ -37,6 +45,9 @@ export class Checks implements Watcher {
   /** Masters by name, and whose server an address is. */
   private readonly masters: readonly string[];
   private readonly masterOf: (address: string) => string;
+  private readonly serverOf: (address: string) => Server | undefined;
+  /** How many there are. */
+  private readonly sentinels: number;
   readonly failures: string[];
   /** What is on disk, by Sentinel and master. */
   private readonly held: Map<string, Held>;
@@ -54,10 +65,18 @@ export class Checks implements Watcher {
   /** Figures for curious readers. */
   readonly stats: { leaders: number; switches: number; overlaps: number; lost: number; acked: number; split: number };
 
-  constructor(world: World, masters: readonly string[], masterOf: (address: string) => string) {
+  constructor(
+    world: World,
+    masters: readonly string[],
+    sentinels: number,
+    masterOf: (address: string) => string,
+    serverOf: (address: string) => Server | undefined,
+  ) {
     this.world = world;
     this.masters = masters;
+    this.sentinels = sentinels;
     this.masterOf = masterOf;
+    this.serverOf = serverOf;
     this.failures = [];
     this.held = new Map();
     this.spoken = new Map();
@@ -148,6 +167,7 @@ export class Checks implements Watcher {
         if (other !== undefined && other !== s.name && !this.excuses.has("leaders"))
           this.fail(`${other} and ${s.name} both lead ${name} in epoch ${epoch}`);
         this.leaders.set(`${name} ${epoch}`, s.name);
+        this.majority(s, name, epoch);
         this.acting.set(key, { epoch, since: this.world.now, sent: false });
         this.stats.leaders++;
         break;
@@ -161,9 +181,58 @@ export class Checks implements Watcher {
     }
   }
 
+  /** Who is elected has a majority, of all there are. */
+  private majority(s: SentinelProcess, name: string, epoch: number): void {
+    const m = this.ours(s, name);
+    if (m === null || m.forced || this.excuses.has("leaders")) return;
+    let votes = 1;
+    for (const [key, leader] of this.votes)
+      if (leader === s.engine!.myid && key.endsWith(` ${name} ${epoch}`) && !key.startsWith(`${s.name} `)) votes++;
+    if (votes * 2 <= this.sentinels) this.fail(`${s.name} leads ${name} in epoch ${epoch} with ${votes} votes of ${this.sentinels}`);
+  }
+
+  /** The state of one of ours about a master; null for originals. */
+  private ours(s: SentinelProcess, name: string): Master | null {
+    return s.engine instanceof SentinelEngine ? (s.engine.state.masters.get(name) ?? null) : null;
+  }
+
+  /** A Sentinel with an old file may not demote the master of the others. */
+  private demotes(s: SentinelProcess, name: string, address: string): void {
+    const mine = this.held.get(`${s.name} ${name}`)?.configEpoch ?? 0;
+    let named = 0;
+    let epoch = 0;
+    for (const [key, held] of this.held) {
+      if (!key.endsWith(` ${name}`) || held.master !== address) continue;
+      named++;
+      epoch = Math.max(epoch, held.configEpoch);
+    }
+    if (named * 2 > this.sentinels && mine < epoch) this.fail(`${s.name} (epoch ${mine}) demotes ${address}, the master of epoch ${epoch}`);
+  }
+
+  /** A server that never had the master's data is not made master while one that has it is at hand. */
+  private promotes(s: SentinelProcess, name: string, address: string): void {
+    const m = this.ours(s, name);
+    if (m === null || m.order.mode === "force") return;
+    const at = (a: string): Server | undefined => this.serverOf(a);
+    const master = at(`${m.addr.ip}:${m.addr.port}`);
+    const chosen = at(address);
+    if (master === undefined || chosen === undefined) return;
+    const since = this.world.now - STEADY_MS;
+    if (chosen.replid === master.replid || chosen.replidSinceMs > since || master.replidSinceMs > since) return;
+    for (const r of m.replicas.values()) {
+      const other = at(`${r.addr.ip}:${r.addr.port}`);
+      if (other === undefined || other === chosen || !other.alive || other.isPaused || other.role !== "replica") continue;
+      if (other.replid !== master.replid || other.replidSinceMs > since) continue;
+      if (r.sdown || !r.link.cmd.up || !r.link.pubsub.up || this.world.now - r.infoMs > 1000 || r.syncing) continue;
+      this.fail(`${s.name} promotes ${address}, which has nothing of ${name}'s, although ${other.name} has`);
+    }
+  }
+
   sent(s: SentinelProcess, ip: string, port: number, args: string[]): void {
     if (args[0] !== "SLAVEOF") return;
     const name = this.masterOf(`${ip}:${port}`);
+    if (s.kind === "ours" && args[1] !== "NO") this.demotes(s, name, `${ip}:${port}`);
+    if (s.kind === "ours" && args[1] === "NO") this.promotes(s, name, `${ip}:${port}`);
     const mine = `${s.name} ${name}`;
     const me = this.acting.get(mine);
     if (me === undefined) return;

@@ -100,6 +100,17 @@ const fullDisk: Fault = (s) => {
   });
 };
 
+/** Every write of a Sentinel's file takes long, up to more than down-after. */
+const slowDisk: Fault = (s) => {
+  const r = s.world.random;
+  const victim = r.pick(s.sentinels);
+  victim.fsyncMs = { low: 50, high: r.pick([300, 1500, 3000]) };
+  s.world.log(victim.name, `-- slow disk, up to ${victim.fsyncMs.high} ms`);
+  later(s, 1000, 9000, () => {
+    victim.fsyncMs = { low: 0, high: 3 };
+  });
+};
+
 /** The originals live by the wall clock. */
 const clockJump: Fault = (s) => {
   const r = s.world.random;
@@ -169,7 +180,7 @@ const COMMON: Fault[] = [
   killSentinel,
   killHost,
 ];
-const RARE: Fault[] = [pauseSentinel, fullDisk, clockJump, readOnlyConfig, killClients, breakWires];
+const RARE: Fault[] = [pauseSentinel, fullDisk, slowDisk, clockJump, readOnlyConfig, killClients, breakWires];
 
 /** Spreads the plan's faults over its span. */
 export function schedule(s: Scenario): void {

@@ -31,9 +31,15 @@ export type Plan = {
   /** One calm operator's act instead of faults. */
   operator: "" | "failover" | "swap" | "server-failover";
   stale: boolean;
+  /** `fast-failover yes` in the files of ours. */
+  fast: boolean;
 };
 
-export const original: EngineMaker = (boot, nowMs, random) => new OriginalSentinel(boot, nowMs, random);
+const NAMES = ["mymaster", "second", "third", "fourth"];
+
+/** The model knows the original's statements alone. */
+export const original: EngineMaker = (boot, nowMs, random) =>
+  new OriginalSentinel({ ...boot, directives: boot.directives.filter((d) => d[0] !== "fast-failover") }, nowMs, random);
 
 export const ours: EngineMaker = (boot, nowMs) => {
   const engine = SentinelEngine.create(boot, nowMs);
@@ -58,11 +64,13 @@ export class Scenario {
     this.ours = ours;
     this.world = new World(plan.seed);
     this.sets = new Map();
-    const names = ["mymaster", "second", "third"].slice(0, plan.masters);
-    this.checks = new Checks(this.world, names, (address) => {
+    const names = NAMES.slice(0, plan.masters);
+    const serverOf = (address: string): Server | undefined => this.allServers.find((s) => `${s.ip}:${s.port}` === address);
+    const masterOf = (address: string): string => {
       for (const [name, set] of this.sets) if (set.some((s) => `${s.ip}:${s.port}` === address)) return name;
       return "";
-    });
+    };
+    this.checks = new Checks(this.world, names, plan.sentinels, masterOf, serverOf);
     // Originals vote in a new epoch while the leader of an earlier one is still at work: two may act side by side (design 4).
     if (plan.mix !== "ours") this.checks.excuses.add("acting");
     this.servers = [];
@@ -76,10 +84,10 @@ export class Scenario {
     const { random } = world;
     for (let m = 0; m < plan.masters; m++) {
       const set: Server[] = m === 0 ? this.servers : [];
-      this.sets.set(["mymaster", "second", "third"][m]!, set);
+      this.sets.set(NAMES[m]!, set);
       for (let i = 1; i <= plan.servers; i++) {
         // The sets share hosts, so one fault may hit several masters at once.
-        const s = new Server(world, `${"rqt"[m]}${i}`, `h${((i + m - 1) % plan.servers) + 1}`, `10.0.${m * 10}.${i}`, 6379);
+        const s = new Server(world, `${"rqtu"[m]}${i}`, `h${((i + m - 1) % plan.servers) + 1}`, `10.0.${m * 10}.${i}`, 6379);
         s.persistence = random.pick(["all", "all", "saved", "none"] as const);
         if (i > 1) s.disk.replicaof = { ip: `10.0.${m * 10}.1`, port: 6379 };
         s.onRole = (x) => checks.roleOf(x);
@@ -94,6 +102,7 @@ export class Scenario {
       const maker = kind === "original" ? original : this.ours;
       const s = new SentinelProcess(world, `S${i}`, host, `10.0.1.${i}`, 26379, kind, maker, checks);
       s.file = this.file(ids, i);
+      if (plan.fast && kind === "ours") for (const name of this.sets.keys()) s.file.push(["fast-failover", name, "yes"]);
       this.sentinels.push(s);
     }
     const listed = this.servers.map((s) => ({ id: s.name, ip: s.ip, port: s.port }));
@@ -196,6 +205,7 @@ export class Scenario {
     for (const s of this.sentinels) {
       s.diskFails = false;
       s.dieAtPersist = "";
+      s.fsyncMs = { low: 0, high: 3 };
     }
     for (const s of this.allServers) s.rewriteFails = false;
     for (const p of [...this.allServers, ...this.sentinels]) {
@@ -266,13 +276,14 @@ export class Scenario {
 export function planOf(seed: number, mix: Mix | null = null): Plan {
   const r = new World(seed ^ 0x5eed).random;
   const kinds: Mix[] = ["ours", "ours", "ours", "ours", "ours", "mixed", "mixed", "mixed", "original", "original"];
-  const sentinels = r.chance(0.8) ? 3 : 5;
+  const sentinels = r.chance(0.7) ? 3 : r.pick([1, 2, 4, 5, 5, 6, 7]);
   const operator = r.chance(0.12) ? r.pick(["failover", "swap", "server-failover"] as const) : "";
+  const cast = mix ?? kinds[seed % kinds.length]!;
   return {
     seed,
-    mix: mix ?? kinds[seed % kinds.length]!,
+    mix: cast === "mixed" && sentinels === 1 ? "ours" : cast,
     sentinels,
-    masters: r.chance(0.88) ? 1 : r.int(2, 3),
+    masters: r.chance(0.88) ? 1 : r.int(2, 4),
     servers: r.chance(0.7) ? 3 : 2,
     discover: r.chance(0.1),
     quorum: r.chance(0.85) ? Math.floor(sentinels / 2) + 1 : r.pick([1, sentinels]),
@@ -282,6 +293,7 @@ export function planOf(seed: number, mix: Mix | null = null): Plan {
     faultSpanMs: r.chance(0.25) ? r.int(8000, 15_000) : r.int(1500, 7000),
     operator,
     stale: r.chance(0.08),
+    fast: r.chance(0.15),
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * The simulated world: Sentinels of ours, of the original (as a model) and both together, with servers, proxies and faults, a thousand seeds
+ * The simulated world: Sentinels of ours, of the original (as a model) and both together, with servers, proxies and faults, some seeds
  * a run. Every seed must hold all of checks.ts and converge.
  *
  *     SEEDS=20000 bun test tests/sim/seeds.test.ts     more seeds
@@ -11,7 +11,7 @@ import { ours, type Mix } from "./scenario.ts";
 
 const one = process.env["SEED"];
 const mix = (process.env["MIX"] ?? null) as Mix | null;
-const seeds = Number(process.env["SEEDS"] ?? 1000);
+const seeds = Number(process.env["SEEDS"] ?? 1500);
 const PARTS = 4;
 
 if (one !== undefined)

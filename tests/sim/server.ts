@@ -49,7 +49,9 @@ export class Server extends Process {
   runId: string;
   role: "master" | "replica";
   masterAt: { ip: string; port: number } | null;
-  replid: string;
+  private id: string;
+  /** Since when it has this replid. */
+  replidSinceMs: number;
   replid2: string;
   secondOffset: number;
   offset: number;
@@ -77,7 +79,8 @@ export class Server extends Process {
     this.runId = "";
     this.role = "master";
     this.masterAt = null;
-    this.replid = "";
+    this.id = "";
+    this.replidSinceMs = 0;
     this.replid2 = NO_REPLID;
     this.secondOffset = -1;
     this.offset = 0;
@@ -95,6 +98,14 @@ export class Server extends Process {
     this.peers = new Map();
     this.failover = null;
     this.onRole = () => {};
+  }
+
+  get replid(): string {
+    return this.id;
+  }
+  set replid(id: string) {
+    if (id !== this.id) this.replidSinceMs = this.world.now;
+    this.id = id;
   }
 
   // ---- life ----

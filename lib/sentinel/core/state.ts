@@ -284,10 +284,13 @@ export type AfterPersist =
       client: ClientId;
       master: number;
       down: boolean;
+      /** Our vote went to him who asked; else it stood before. */
+      granted: boolean;
+      leader: string;
+      epoch: number;
       oldLeader: string;
       oldLeaderEpoch: number;
       oldStartMs: number;
-      votedEpoch: number;
     }
   | { kind: "election"; master: number; epoch: number; oldLeader: string; oldLeaderEpoch: number }
   | { kind: "ok"; client: ClientId }

@@ -10,7 +10,20 @@ import { shown } from "./addr.ts";
 import { emit, emitText, newEpoch } from "./events.ts";
 import { send } from "./links.ts";
 import { persistFirst } from "./persist.ts";
-import { NEVER, disconnected, log, majority, touch, voters, wake, type Master, type Peer, type Pending, type Turn } from "./state.ts";
+import {
+  NEVER,
+  disconnected,
+  log,
+  majority,
+  touch,
+  voters,
+  wake,
+  type AfterPersist,
+  type Master,
+  type Peer,
+  type Pending,
+  type Turn,
+} from "./state.ts";
 import type { ClientId } from "./types.ts";
 
 /** Redis: SENTINEL_MAX_DESYNC. */
@@ -133,7 +146,9 @@ export function requestVote(t: Turn, m: Master, client: ClientId, epoch: number,
       m.retryMs = NEVER;
     }
   }
-  persistFirst(t, { kind: "vote", client, master: m.id, down, votedEpoch: grant ? epoch : 0, ...old });
+  // What is told is what stands now: until it is written, more may come about this master.
+  const told = { leader: m.leader, epoch: m.leaderEpoch };
+  persistFirst(t, { kind: "vote", client, master: m.id, down, granted: grant, ...told, ...old });
 }
 
 /**
@@ -189,20 +204,18 @@ function answerVote(t: Turn, m: Master, client: ClientId, down: boolean): void {
 }
 
 /** The vote's fate is known. An unwritten vote never happened. */
-export function voteSaved(
-  t: Turn,
-  m: Master,
-  after: { client: ClientId; down: boolean; oldLeader: string; oldLeaderEpoch: number; oldStartMs: number; votedEpoch: number },
-  saved: boolean,
-): void {
-  if (after.votedEpoch > 0 && m.leaderEpoch === after.votedEpoch) {
-    if (saved) emitText(t, "warning", "+vote-for-leader", `${m.leader} ${m.leaderEpoch}`, m);
-    else {
-      m.leader = after.oldLeader;
-      m.leaderEpoch = after.oldLeaderEpoch;
-      m.failoverStartMs = after.oldStartMs;
-    }
+export function voteSaved(t: Turn, m: Master, after: AfterPersist & { kind: "vote" }, saved: boolean): void {
+  const { leader, epoch } = after;
+  touch(t, m);
+  if (!after.granted || saved) {
+    if (after.granted) emitText(t, "warning", "+vote-for-leader", `${leader} ${epoch}`, m);
+    t.out.push({ kind: "answer", client: after.client, answer: [after.down ? 1 : 0, leader === "" ? "*" : leader, epoch] });
+    return;
+  }
+  if (m.leaderEpoch === epoch) {
+    m.leader = after.oldLeader;
+    m.leaderEpoch = after.oldLeaderEpoch;
+    m.failoverStartMs = after.oldStartMs;
   }
   answerVote(t, m, after.client, after.down);
-  touch(t, m);
 }
