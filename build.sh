@@ -4,8 +4,11 @@ set -eu
 cd "$(dirname "$0")"
 bun=node_modules/.bin/bun
 
-install() { # Bun and the libraries, once
-  if [ ! -x "$bun" ] || [ ! -d node_modules/oxlint ]; then npm install --no-save --no-audit --no-fund >/dev/null; fi
+install() { # Bun and the libraries, once, and when package.json names others
+  if [ ! -x "$bun" ] || ! cmp -s package.json node_modules/.installed; then
+    npm install --no-save --no-audit --no-fund >/dev/null
+    cp package.json node_modules/.installed.new && mv node_modules/.installed.new node_modules/.installed
+  fi
   "$bun" --version >/dev/null 2>&1 || node node_modules/bun/install.js
 }
 build() {
