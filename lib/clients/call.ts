@@ -7,7 +7,7 @@
  * A command counts its changes in `dirty`; what goes to replicas and AOF is the request's own bytes unless it calls `rewrite`.
  */
 import { equalsIgnoreCase } from "../bytes/ascii.ts";
-import { parseInt64 } from "../bytes/number.ts";
+import { parseBigInt64, parseInt64 } from "../bytes/number.ts";
 import { ERR } from "../resp/errors.ts";
 import type { Out } from "../resp/out.ts";
 import type { Client } from "./client.ts";
@@ -84,9 +84,16 @@ export class Call {
   integer(i: number): number {
     return parseInt64(this.buf, this.at[i * 2], this.at[i * 2 + 1]);
   }
-  /** Argument i as an integer; replies `value is not an integer or out of range` and returns NaN when it is none. */
-  integerOrFail(i: number): number {
+  /** Argument i as an int64, exact within 2^53 and near it beyond; NaN when it is none. Does not reply. */
+  wideInteger(i: number): number {
     const v = this.integer(i);
+    if (v === v) return v;
+    const wide = parseBigInt64(this.buf, this.s(i), this.e(i));
+    return wide === null ? NaN : Number(wide);
+  }
+  /** As wideInteger; replies `value is not an integer or out of range` and returns NaN when it is none. */
+  integerOrFail(i: number): number {
+    const v = this.wideInteger(i);
     if (Number.isNaN(v)) this.out.error(ERR.notInteger);
     return v;
   }

@@ -12,7 +12,6 @@ import { HUGE, RAW, STRING, encodingOf, setEncoding, typeOf } from "../store/ent
 import { settings } from "../store/settings.ts";
 import * as value from "../store/string.ts";
 import { keyspaceOf, touched } from "./effects.ts";
-import { wideInteger } from "./random.ts";
 
 const OFFSET_ERROR = errorLine("ERR bit offset is not an integer or out of range");
 const BIT_ERROR = errorLine("ERR bit is not an integer or out of range");
@@ -91,8 +90,8 @@ let last = 0;
  */
 function range(c: Call, i: number, length: number): boolean {
   const hasEnd = c.argc > i + 1;
-  let start = wideInteger(c, i);
-  let end = hasEnd ? wideInteger(c, i + 1) : length - 1;
+  let start = c.wideInteger(i);
+  let end = hasEnd ? c.wideInteger(i + 1) : length - 1;
   const unit = c.argc > i + 2;
   const bits = unit && c.is(i + 2, "bit");
   const badUnit = unit && !bits && !c.is(i + 2, "byte");
@@ -193,7 +192,7 @@ function findBit(b: Buffer, base: number, bit: number): number {
 }
 
 function bitpos(c: Call): void {
-  const bit = wideInteger(c, 2);
+  const bit = c.wideInteger(2);
   if (bit !== bit) return c.out.error(ERR.notInteger);
   if (bit !== 0 && bit !== 1) return c.out.error(ONE_OR_ZERO);
   const ref = keyspaceOf(c).lookupRead(c.buf, c.s(1), c.e(1));

@@ -22,7 +22,6 @@ import {
   zsetSet,
 } from "../store/zset.ts";
 import { keyspaceOf, touched } from "./effects.ts";
-import { wideInteger } from "./random.ts";
 import { NONE, zsetRuns, zsetToRead } from "./zset.ts";
 import { storeZSet } from "./zset_range.ts";
 
@@ -285,7 +284,7 @@ function readSearch(c: Call, kind: number, ref: number, mayStore: boolean): Sear
     else if (c.is(i, "asc")) s.order = 1;
     else if (c.is(i, "desc")) s.order = -1;
     else if (more && c.is(i, "count")) {
-      s.count = wideInteger(c, ++i);
+      s.count = c.wideInteger(++i);
       if (s.count !== s.count) return refuse(c, ERR.notInteger);
       if (s.count <= 0) return refuse(c, COUNT);
     } else if (more && mayStore && kind !== SEARCH && (c.is(i, "store") || c.is(i, "storedist"))) {

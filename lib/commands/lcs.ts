@@ -9,7 +9,6 @@ import { STRING, typeOf } from "../store/entry.ts";
 import { settings } from "../store/settings.ts";
 import * as value from "../store/string.ts";
 import { keyspaceOf } from "./effects.ts";
-import { wideInteger } from "./random.ts";
 
 const NOT_STRINGS = errorLine("ERR The specified keys must contain string values");
 const BOTH = errorLine("ERR If you want both the length and indexes, please just use IDX.");
@@ -93,7 +92,7 @@ function lcs(c: Call): void {
     else if (c.is(i, "len")) length = true;
     else if (c.is(i, "withmatchlen")) withLength = true;
     else if (c.is(i, "minmatchlen") && i + 1 < c.argc) {
-      shortest = wideInteger(c, ++i);
+      shortest = c.wideInteger(++i);
       if (shortest !== shortest) return c.out.error(ERR.notInteger);
     } else return c.out.error(ERR.syntax);
   }

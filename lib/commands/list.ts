@@ -30,7 +30,6 @@ import {
 } from "../store/list.ts";
 import { LP_EMPTY } from "../store/packed/listpack.ts";
 import { keyspaceOf, notifyArg, touched } from "./effects.ts";
-import { wideInteger } from "./random.ts";
 
 const cursor = new ListCursor();
 /** No ref has this value. */
@@ -108,7 +107,7 @@ function pop(c: Call, from: number): void {
   let count = 1;
   const counted = c.argc === 3;
   if (counted) {
-    count = wideInteger(c, 2);
+    count = c.wideInteger(2);
     if (count !== count || count < 0) return c.out.error(ERR.outOfRangePositive);
   }
   const ks = keyspaceOf(c);
@@ -144,7 +143,7 @@ function llen(c: Call): void {
 }
 
 function lindex(c: Call): void {
-  const index = c.integer(2);
+  const index = c.wideInteger(2);
   const ref = listToRead(c, 1);
   if (ref === NONE) return;
   if (ref === 0) return c.out.nil();
@@ -154,8 +153,8 @@ function lindex(c: Call): void {
 }
 
 function lrange(c: Call): void {
-  let start = wideInteger(c, 2);
-  let end = wideInteger(c, 3);
+  let start = c.wideInteger(2);
+  let end = c.wideInteger(3);
   if (start !== start || end !== end) return c.out.error(ERR.notInteger);
   const ref = listToRead(c, 1);
   if (ref === NONE) return;
@@ -221,8 +220,8 @@ function linsert(c: Call): void {
 }
 
 function ltrim(c: Call): void {
-  let start = wideInteger(c, 2);
-  let end = wideInteger(c, 3);
+  let start = c.wideInteger(2);
+  let end = c.wideInteger(3);
   if (start !== start || end !== end) return c.out.error(ERR.notInteger);
   const ks = keyspaceOf(c);
   let ref = listToChange(c, 1);
@@ -287,15 +286,15 @@ function lpos(c: Call): void {
   for (let i = 3; i < c.argc; i += 2) {
     const more = i + 1 < c.argc;
     if (more && c.is(i, "rank")) {
-      rank = wideInteger(c, i + 1);
+      rank = c.wideInteger(i + 1);
       if (rank !== rank) return c.out.error(ERR.notInteger);
       if (rank <= -(2 ** 63)) return c.out.error(RANK_RANGE);
       if (rank === 0) return c.out.error(RANK_ZERO);
     } else if (more && c.is(i, "count")) {
-      count = wideInteger(c, i + 1);
+      count = c.wideInteger(i + 1);
       if (count !== count || count < 0) return c.out.error(COUNT_NEGATIVE);
     } else if (more && c.is(i, "maxlen")) {
-      maxlen = wideInteger(c, i + 1);
+      maxlen = c.wideInteger(i + 1);
       if (maxlen !== maxlen || maxlen < 0) return c.out.error(MAXLEN_NEGATIVE);
     } else return c.out.error(ERR.syntax);
   }

@@ -70,7 +70,7 @@ function bmove(c: Call, from: number, to: number, timeoutAt: number, blocking: B
 
 /** LMPOP numkeys key ... LEFT|RIGHT [COUNT n]; with a timeout before it BLMPOP. */
 function mpop(c: Call, at: number, timeoutMs: number, blocking: Blocking | null): void {
-  const n = c.integer(at);
+  const n = c.wideInteger(at);
   if (n !== n || n <= 0) return c.out.error(NUMKEYS);
   const where = at + 1 + n;
   if (where >= c.argc) return c.out.error(ERR.syntax);
@@ -80,7 +80,7 @@ function mpop(c: Call, at: number, timeoutMs: number, blocking: Blocking | null)
   let counted = false;
   for (let i = where + 1; i < c.argc; i += 2) {
     if (counted || !c.is(i, "count") || i + 1 >= c.argc) return c.out.error(ERR.syntax);
-    count = c.integer(i + 1);
+    count = c.wideInteger(i + 1);
     if (count !== count || count <= 0) return c.out.error(COUNT);
     counted = true;
   }

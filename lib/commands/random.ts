@@ -18,14 +18,6 @@ const SHARE = 3;
 /** Buckets of a table in transit that picking several elements moves on at most. */
 const MOVES = 15;
 
-/** Argument i as an int64: exact within 2^53, near it beyond, NaN when it is none. Does not reply. */
-export function wideInteger(c: Call, i: number): number {
-  const n = c.integer(i);
-  if (n === n) return n;
-  const wide = parseBigInt64(c.buf, c.s(i), c.e(i));
-  return wide === null ? NaN : Number(wide);
-}
-
 /** Argument i as a count, negative ones allowed (Redis getRangeLongFromObjectOrReply): NaN after a reply. Beyond 2^53 it is not exact. */
 export function countArg(c: Call, i: number): number {
   const n = c.integer(i);

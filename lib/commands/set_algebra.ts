@@ -19,7 +19,6 @@ import { freeLoose, giveLoose, loose } from "../store/room.ts";
 import { SetCursor, newLooseSet, setAdd, setChanged, setLength, setRemove } from "../store/set.ts";
 import { settings } from "../store/settings.ts";
 import { keyspaceOf, touched } from "./effects.ts";
-import { wideInteger } from "./random.ts";
 
 const NUMKEYS = errorLine("ERR numkeys should be greater than 0");
 const TOO_MANY_KEYS = errorLine("ERR Number of keys can't be greater than number of args");
@@ -124,13 +123,13 @@ function emptyCard(c: Call): void {
 }
 
 function sintercard(c: Call): void {
-  const keys = wideInteger(c, 1);
+  const keys = c.wideInteger(1);
   if (!(keys > 0)) return c.out.error(NUMKEYS);
   if (keys > c.argc - 2) return c.out.error(TOO_MANY_KEYS);
   let limit = 0;
   for (let i = 2 + keys; i < c.argc; i += 2) {
     if (!c.is(i, "limit") || i + 1 === c.argc) return c.out.error(ERR.syntax);
-    limit = wideInteger(c, i + 1);
+    limit = c.wideInteger(i + 1);
     if (!(limit >= 0)) return c.out.error(NEGATIVE_LIMIT);
   }
   if (!lookUpSmallestFirst(c, 2, keys, emptyCard)) return;

@@ -18,7 +18,7 @@ import { SetCursor, bigSetOf, newLooseSet, setAdd, setChanged, setLength, setRem
 import { randomBelow } from "../store/seed.ts";
 import { settings } from "../store/settings.ts";
 import { keyspaceOf, notifyArg, touchedBy } from "./effects.ts";
-import { countArg, pickUnique, picksThis, stopsReplying, wideInteger } from "./random.ts";
+import { countArg, pickUnique, picksThis, stopsReplying } from "./random.ts";
 
 /** A set that loses all but this share (1 / SHARE) of its members is made anew, in the encoding of a small one. */
 const SHARE = 5;
@@ -85,7 +85,7 @@ function putBulk(b: Buffer, at: number, source: Buffer, start: number, end: numb
 }
 
 function spopCount(c: Call): void {
-  const count = wideInteger(c, 2);
+  const count = c.wideInteger(2);
   if (!(count >= 0)) return c.out.error(ERR.outOfRangePositive);
   const ks = keyspaceOf(c);
   const ref = ks.lookupWrite(c.buf, c.s(1), c.e(1));

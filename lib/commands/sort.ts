@@ -19,7 +19,6 @@ import { SetCursor, setLength } from "../store/set.ts";
 import * as string from "../store/string.ts";
 import { ZSetCursor, zsetLength } from "../store/zset.ts";
 import { keyspaceOf, touched } from "./effects.ts";
-import { wideInteger } from "./random.ts";
 
 const NOT_DOUBLE = errorLine("ERR One or more scores can't be converted into double");
 const BY_DENIED = errorLine("ERR BY option of SORT denied due to insufficient ACL permissions.");
@@ -100,8 +99,8 @@ function options(c: Call, readOnly: boolean, allKeys: boolean): Wish | null {
     else if (c.is(i, "desc")) wish.descending = true;
     else if (c.is(i, "alpha")) wish.alpha = true;
     else if (left >= 2 && c.is(i, "limit")) {
-      wish.from = wideInteger(c, ++i);
-      wish.count = wideInteger(c, ++i);
+      wish.from = c.wideInteger(++i);
+      wish.count = c.wideInteger(++i);
       if (wish.from !== wish.from || wish.count !== wish.count) return refuse(c, ERR.notInteger);
     } else if (left >= 1 && !readOnly && c.is(i, "store")) wish.store = ++i;
     else if (left >= 1 && c.is(i, "by")) {

@@ -6,7 +6,6 @@ import { STREAM, typeOf } from "../store/entry.ts";
 import { type Stream, StreamCursor, streamOf } from "../store/stream.ts";
 import { SEQ_MAX, type StreamId, idText, parseId, parsedId } from "../store/stream_id.ts";
 import { keyspaceOf } from "./effects.ts";
-import { wideInteger } from "./random.ts";
 
 const INVALID_ID = errorLine("ERR Invalid stream ID specified as stream command argument");
 
@@ -27,7 +26,7 @@ function streamAt(c: Call, ref: number): Stream | null | undefined {
 
 /** Argument i as an int64; NaN after a reply, `text` in place of the usual one. */
 export function longArg(c: Call, i: number, text?: string): number {
-  const n = wideInteger(c, i);
+  const n = c.wideInteger(i);
   if (n !== n) {
     if (text === undefined) c.out.error(ERR.notInteger);
     else c.out.errorText(text);

@@ -211,7 +211,7 @@ function zintercard(c: Call): void {
   let limit = 0;
   for (let i = 2 + sources.length; i < c.argc; i += 2) {
     if (!c.is(i, "limit") || i + 1 >= c.argc) return c.out.error(ERR.syntax);
-    limit = c.integer(i + 1);
+    limit = c.wideInteger(i + 1);
     if (limit !== limit || limit < 0) return c.out.error(NEGATIVE_LIMIT);
   }
   const order = sources.sort((a, b) => a.length - b.length);

@@ -90,7 +90,7 @@ function bzpop(c: Call, max: boolean, blocking: Blocking): void {
 
 /** ZMPOP numkeys key ... MIN|MAX [COUNT n], and with a timeout before it BZMPOP. */
 function zmpop(c: Call, at: number, timeoutMs: number, blocking: Blocking | null): void {
-  const n = c.integer(at);
+  const n = c.wideInteger(at);
   if (n !== n || n <= 0) return c.out.error(NUMKEYS);
   const where = at + 1 + n;
   if (where >= c.argc) return c.out.error(ERR.syntax);
@@ -100,7 +100,7 @@ function zmpop(c: Call, at: number, timeoutMs: number, blocking: Blocking | null
   let counted = false;
   for (let i = where + 1; i < c.argc; i += 2) {
     if (counted || !c.is(i, "count") || i + 1 >= c.argc) return c.out.error(ERR.syntax);
-    count = c.integer(i + 1);
+    count = c.wideInteger(i + 1);
     if (count !== count || count <= 0) return c.out.error(COUNT);
     counted = true;
   }

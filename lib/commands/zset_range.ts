@@ -22,7 +22,6 @@ import {
   zsetSet,
 } from "../store/zset.ts";
 import { keyspaceOf, touched } from "./effects.ts";
-import { wideInteger } from "./random.ts";
 import { NONE, dropIfEmpty, replyScore, zsetToChange, zsetToRead } from "./zset.ts";
 
 const BAD_SCORE_RANGE = errorLine("ERR min or max is not a float");
@@ -56,8 +55,10 @@ const CLOSED = 91;
 
 /** A score bound `1.5`, `(1.5`, `-inf` at argument i; NaN when it is none. Redis zslParseRange: a bare strtod, so blanks may lead, and nothing is 0. */
 function scoreBound(c: Call, i: number): number {
-  const end = c.e(i);
   let at = c.s(i) + (isOpen(c, i) ? 1 : 0);
+  // A C string ends at its first NUL.
+  const nul = c.buf.subarray(at, c.e(i)).indexOf(0);
+  const end = nul < 0 ? c.e(i) : at + nul;
   const first = at;
   while (at < end && (c.buf[at] === 32 || (c.buf[at] >= 9 && c.buf[at] <= 13))) at++;
   if (at === end) return at === first ? 0 : NaN;
@@ -70,8 +71,8 @@ function isOpen(c: Call, i: number): boolean {
 /** Reads the bounds at arguments min and max; false after a reply. */
 function readBounds(c: Call, by: number, min: number, max: number): boolean {
   if (by === BY_RANK) {
-    low = wideInteger(c, min);
-    high = wideInteger(c, max);
+    low = c.wideInteger(min);
+    high = c.wideInteger(max);
     if (low === low && high === high) return true;
     c.out.error(ERR.notInteger);
     return false;
@@ -170,8 +171,8 @@ function readOptions(c: Call, i: number, by: number, reverse: boolean, free: boo
   for (; i < c.argc; i++) {
     if (mayScores && c.is(i, "withscores")) o.withScores = true;
     else if (c.is(i, "limit") && i + 2 < c.argc) {
-      const offset = wideInteger(c, i + 1);
-      const count = wideInteger(c, i + 2);
+      const offset = c.wideInteger(i + 1);
+      const count = c.wideInteger(i + 2);
       if (offset !== offset || count !== count) {
         c.out.error(ERR.notInteger);
         return false;

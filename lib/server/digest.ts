@@ -39,6 +39,8 @@ function mixValue(sum: Buffer, ref: number): void {
   visitValue(ref, (parts) => {
     if (type === entry.SET) return add(sum, parts[0]);
     if (type !== entry.HASH && type !== entry.ZSET) {
+      // A stream's parts begin with the id, which the original writes with a dot here.
+      if (type === entry.STREAM) parts[0] = Buffer.from(parts[0].toString().replace("-", "."));
       for (const part of parts) mix(sum, part);
       return;
     }

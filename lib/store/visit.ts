@@ -10,7 +10,7 @@ import { ZSetCursor } from "./zset.ts";
 
 /**
  * Calls `fn` once an element: [bytes] of a string, a list's element or a set's member, [field, value] of a hash, [member, score text] of a
- * sorted set, [id, field, value ...] of a stream's entries, then what else the stream is. Lists and streams in order, the others in any.
+ * sorted set, [id, field, value ...] of a stream's entries (its groups are left out). Lists and streams in order, the others in any.
  */
 export function visitValue(ref: number, fn: (parts: Buffer[]) => void): void {
   switch (entry.typeOf(ref)) {
@@ -60,14 +60,4 @@ function visitStream(stream: Stream, fn: (parts: Buffer[]) => void): void {
       }
       fn(parts);
     }
-  const words = (...all: (string | number | bigint)[]): void => fn(all.map((word) => Buffer.from(String(word), "latin1")));
-  words(stream.lastId, stream.firstId, stream.maxDeletedId, stream.added);
-  for (const name of [...stream.groups.keys()].sort()) {
-    const group = stream.groups.get(name)!;
-    words(name, group.lastId, group.entriesRead);
-    for (const consumer of group.sortedConsumers()) {
-      words(consumer.name);
-      for (const [id, pending] of consumer.pending) words(id, pending.deliveredMs, pending.deliveries);
-    }
-  }
 }
