@@ -15,6 +15,13 @@ function references(c: Context, p: ProxyConfig): void {
   const backend = (name: string): ProxyConfig | undefined => c.config.proxies.find((b) => b.name === name && isBackend(b));
   if (p.disabled) return;
   if (isFrontend(p)) {
+    for (const name of [p.defaultBackend, ...p.useBackend.map((r) => r.target)]) {
+      const b = backend(name);
+      if (b !== undefined && (b.mode === "redis") !== (p.mode === "redis"))
+        c.alertText(
+          `${kindText(p)} '${p.name}' in mode ${p.mode} tries to use ${kindText(b)} '${name}' in mode ${b.mode}: both need 'mode redis'.`,
+        );
+    }
     if (p.defaultBackend !== "" && backend(p.defaultBackend) === undefined)
       c.alertText(`Proxy '${p.name}': unable to find required default_backend: '${p.defaultBackend}'.`);
     for (const rule of p.useBackend)
@@ -84,6 +91,10 @@ function track(c: Context, p: ProxyConfig, target: string, name: string, at: str
 
 function timeouts(c: Context, p: ProxyConfig): void {
   if (p.disabled) return;
+  if (isBackend(p) && p.mode === "redis" && p.servers.length + p.sentinels.length + p.cluster.length === 0)
+    c.alertText(`${kindText(p)} '${p.name}' in mode redis has no server, no 'sentinel' and no 'redis-cluster' line.`);
+  if (new Set(p.sentinels.map((s) => s.name)).size > 1)
+    c.alertText(`${kindText(p)} '${p.name}' : 'sentinel' lines name several masters; one section serves one.`);
   const t = p.timeouts;
   const clientMissing = isFrontend(p) && !t.client;
   const serverMissing = isBackend(p) && p.servers.length > 0 && (!t.connect || !t.server);

@@ -22,12 +22,13 @@ import { Fencing } from "./fencing.ts";
 import { Engine } from "./engine.ts";
 import { LogTargets } from "./log_targets.ts";
 import { parseOptions, USAGE, type Options } from "./options.ts";
+import { configOf, knownSets, SENTINEL_PORT } from "./redis/discover.ts";
 import { Board } from "./redis/board.ts";
 import { Backend, Frontend, Server } from "./state.ts";
 import { tlsOfBind, tlsOfServer } from "./tls.ts";
 
 const DEFAULT_FILE = "/etc/haproxy/haproxy.cfg";
-/** Without any file: the article's proxy in one section, with the Sentinels of this machine. */
+/** Without any file, and without a Sentinel: the article's proxy in one section. */
 const BUILT_IN: ConfigFile = {
   name: "built-in",
   text: [
@@ -83,7 +84,7 @@ export async function runProxy(args: readonly string[]): Promise<number> {
 /** From the files to a running proxy, or the exit code of whatever stands in the way. */
 async function prepare(args: readonly string[], options: Options, diagnostics: Diagnostics, parent: ParentChannel | null): Promise<number> {
   if (options.directory !== "") process.chdir(options.directory);
-  const loaded = load(options, diagnostics);
+  const loaded = await load(options, diagnostics);
   if (typeof loaded === "number") return loaded;
   const { config, hadWarnings } = loaded;
   const failed = await resolveServers(config, diagnostics);
@@ -148,12 +149,25 @@ function condition(text: string): number {
   return 2;
 }
 
+/** No file at all: every master that the Sentinel of this machine watches, in mode redis; without a Sentinel the article's proxy. */
+async function builtIn(diagnostics: Diagnostics): Promise<ConfigFile> {
+  const sets = await knownSets();
+  if (sets.length === 0) {
+    diagnostics.notice(`no file and no Sentinel on port ${SENTINEL_PORT}: serving the master of localhost 6379 to 6381 on port 6378`);
+    return BUILT_IN;
+  }
+  const { text, ports } = configOf(sets);
+  const names = sets.map((s) => s.name).sort();
+  diagnostics.notice(`no file: serving ${names.map((n, i) => `master ${n} on port ${ports[i]}`).join(", ")} (mode redis)`);
+  return { name: "built-in", text };
+}
+
 /** Reads the files and prints what was found; a number is the exit code. */
-function load(options: Options, diagnostics: Diagnostics): { config: HaproxyConfig; hadWarnings: boolean } | number {
+async function load(options: Options, diagnostics: Diagnostics): Promise<{ config: HaproxyConfig; hadWarnings: boolean } | number> {
   let files: ConfigFile[] | string;
   if (options.files.length > 0) files = loadFiles(options.files);
   else if (existsSync(DEFAULT_FILE)) files = loadFiles([DEFAULT_FILE]);
-  else files = [BUILT_IN];
+  else files = [await builtIn(diagnostics)];
   if (typeof files === "string") {
     diagnostics.alert(`config : ${files}`);
     return 1;
