@@ -11,6 +11,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { isBackend, isFrontend, type ProxyConfig, type HaproxyConfig } from "../config/haproxy_model.ts";
 import { evaluateCondition, loadFiles, readConfig, type ConfigFile } from "../config/haproxy_read.ts";
+import { rowTable } from "../commands/table/index.ts";
 import { parentChannel, startDaemon, type ParentChannel } from "../cli/daemon.ts";
 import { ownCommandLine } from "../cli/self.ts";
 import { haproxyVersion, version } from "../cli/version.ts";
@@ -24,6 +25,7 @@ import { LogTargets } from "./log_targets.ts";
 import { parseOptions, USAGE, type Options } from "./options.ts";
 import { configOf, knownSets, SENTINEL_PORT } from "./redis/discover.ts";
 import { Board } from "./redis/board.ts";
+import { Users } from "./redis/users.ts";
 import { Backend, Frontend, Server } from "./state.ts";
 import { tlsOfBind, tlsOfServer } from "./tls.ts";
 
@@ -254,7 +256,14 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
     if (isBackend(p)) {
       const strict = p.strict ?? config.global.strict;
       const back = new Backend(p, logger, p.mode === "redis" || (!strict && asksForMaster(p)));
-      if (p.mode === "redis") back.board = new Board(engine, back, null);
+      if (p.mode === "redis") {
+        const users = Users.of(p, rowTable("server"));
+        if (typeof users === "string") {
+          diagnostics.alert(`config : parsing [${p.file}:${p.line}] : ${users}`);
+          return null;
+        }
+        back.board = new Board(engine, back, users);
+      }
       p.servers.forEach((s, i) => back.servers.push(new Server(s, back, i, back.byAuthority)));
       engine.backends.set(p.name, back);
       for (const s of back.servers) {

@@ -26,6 +26,8 @@ export const CONTAINER = 9;
 export const XREAD = 10;
 /** `redis-deny`. */
 export const DENIED = 11;
+/** A user of the proxy's own may not (redis/users.ts). */
+export const FORBIDDEN = 13;
 /** Pinned, behind a write of ours on the same connection. */
 export const WAIT = 12;
 

@@ -107,16 +107,9 @@ export class Board implements Switchboard {
   deniedLine(row: Row | null): Buffer {
     return Buffer.from(`-NOPERM the command '${row?.name ?? ""}' is denied by the proxy\r\n`, "latin1");
   }
-  needsLogin(client: RedisClient): boolean {
-    return this.users !== null && client.user === null;
-  }
-
   /** Requests may go to the target. */
   get isOpen(): boolean {
     return this.target !== null && !this.shut;
-  }
-  isReplicaOf(_server: Server | null): boolean {
-    return false;
   }
 
   // ---- clients and their pools

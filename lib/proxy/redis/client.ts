@@ -182,6 +182,7 @@ export class RedisClient implements Timed {
           row = sub ?? row;
         }
         this.last = row;
+        if (board.users !== null) code = board.users.gate(this, row, request, code);
         if (this.pin !== null && this.pin.isClean) this.unpin();
         const goesOn =
           code === plan.SHARED && this.pin === null && !this.isHeavy ? this.share(row!, request, now) : this.special(code, row, request);
@@ -231,8 +232,6 @@ export class RedisClient implements Timed {
   /** Everything but an everyday request. False: it has to wait, and comes again. */
   private special(code: number, row: Row | null, request: Request): boolean {
     const { board } = this;
-    if (board.needsLogin(this) && code !== plan.AUTH && code !== plan.HELLO && code !== plan.QUIT && code !== plan.RESET)
-      return this.tell(board.users!.loginFirst);
     if (this.pin !== null) return this.pinnedRequest(code, row, request);
     switch (code) {
       case plan.PUBLISH:
@@ -248,6 +247,9 @@ export class RedisClient implements Timed {
         if (answer === null) return true; // it answers later, in its turn
         return this.tell(answer);
       }
+      case plan.FORBIDDEN:
+        board.meter.denied++;
+        return this.tell(board.users!.refusal);
       case plan.DENIED:
         board.meter.denied++;
         return this.tell(board.deniedLine(row));
@@ -353,8 +355,9 @@ export class RedisClient implements Timed {
           if (!path.isIdle) return this.waits();
           return this.quit();
         case plan.DENIED:
+        case plan.FORBIDDEN:
           if (!path.isIdle) return this.waits();
-          return this.tell(this.board.deniedLine(row));
+          return this.tell(code === plan.DENIED ? this.board.deniedLine(row) : this.board.users!.refusal);
         case plan.HELLO:
         case plan.AUTH:
           if (this.board.users === null) break;
@@ -370,7 +373,8 @@ export class RedisClient implements Timed {
         this.reset();
         return this.tell(RESET);
       }
-    } else if (code === plan.DENIED) {
+    } else if (code === plan.DENIED || code === plan.FORBIDDEN) {
+      // The server must know that the transaction is spoilt.
       this.pin!.path.fromClient(encodeRequest([`${row?.name ?? "?"} (redis-deny)`]));
       return true;
     }

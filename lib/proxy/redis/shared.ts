@@ -389,7 +389,6 @@ export class SharedUpstream {
     }
     const replica = text.startsWith("-READONLY ") || text.startsWith("-MASTERDOWN ");
     if (!replica && !text.startsWith("-LOADING ")) return false;
-    if (this.board.isReplicaOf(this.server)) return false;
     if (this.suspects >= 3) return false;
     this.suspects++;
     this.lost("suspect", replica, true);
