@@ -12,15 +12,14 @@
 import { decide, DEFAULT_LIMITS, type Confirmed, type Decision, type FailoverHold, type ServerView } from "../fleet/authority.ts";
 import { failoverHold } from "../fleet/failover_hold.ts";
 import { sameAddress, showAddress, type Address, type Hello } from "../fleet/hello.ts";
-import { newServerOptions } from "../config/haproxy_model.ts";
 import { isUp } from "./core/health.ts";
 import { passed } from "./core/status.ts";
 import type { Checker } from "./checks.ts";
 import type { Engine } from "./engine.ts";
+import { learntServer } from "./learnt.ts";
 import { authOfCheck, ServerProbe } from "./server_probe.ts";
 import { SentinelWatch } from "./sentinel_watch.ts";
-import { type Backend, Server } from "./state.ts";
-import { tlsOfServer } from "./tls.ts";
+import type { Backend, Server } from "./state.ts";
 import { nowMs, type Timed } from "./timers.ts";
 import { moveSessions, say, wentDown, wentUp } from "./transitions.ts";
 
@@ -93,12 +92,7 @@ export class Fencing implements Timed {
     const { backend } = this;
     const name = showAddress(address);
     if (backend.servers.some((s) => s.name === name)) return;
-    const place = { file: backend.config.file, line: backend.config.line };
-    const config = { ...newServerOptions(), ...backend.config.defaultServer, ...place, name, ...address, portIsOffset: false, path: "" };
-    const server = new Server({ ...config, check: false, interMs: 1000 }, backend, backend.servers.length, false);
-    const tls = config.ssl ? tlsOfServer(server.config) : null;
-    if (tls !== null && "tls" in tls) server.tls = tls.tls;
-    backend.servers.push(server);
+    const server = learntServer(backend, address);
     const probe = this.probe(server);
     this.probes.push(probe);
     probe.start();
@@ -224,8 +218,25 @@ export class Fencing implements Timed {
     this.confirmed = decision.confirmed;
     for (const line of decision.log) say(this.engine, this.backend, SEVERITY[line.level], `backend ${this.backend.name}: ${line.text}`);
     this.carryOut(decision);
+    if (this.backend.chosen !== null) this.backend.board?.setReaders(this.readable());
     // Somebody is waited for: whoever speaks next matters, for as long as a failover may take.
     if (decision.action === "hold" && nowMs() - this.backend.holdingSinceMs < HURRY_HOLD_MS) this.hurry(200);
+  }
+
+  /** Replicas of the chosen master that are not further behind than redis-read allows. The master counts the lag in seconds. */
+  private readable(): Server[] {
+    const { chosen, config } = this.backend;
+    const master = this.probes.find((p) => p.server === chosen);
+    if (config.read === "master" || master?.info == null) return [];
+    const listed = master.info.replicas;
+    const maxLag = Math.ceil(config.readMaxLagMs / 1000);
+    return this.probes
+      .filter((p) => {
+        if (!p.reachable || p.info?.role !== "replica" || !p.info.masterLinkUp || p.server.admin !== "ready") return false;
+        const line = listed.find((l) => l.port === p.address.port && (l.host === p.address.host || listed.length === 1));
+        return line !== undefined && line.state === "online" && line.lagSeconds <= maxLag;
+      })
+      .map((p) => p.server);
   }
 
   private carryOut(d: Decision): void {

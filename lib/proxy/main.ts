@@ -255,7 +255,7 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
     const logger = logs.logger([...(p.logGlobal ? config.global.logs : []), ...p.logs], p.logTag);
     if (isBackend(p)) {
       const strict = p.strict ?? config.global.strict;
-      const back = new Backend(p, logger, p.mode === "redis" || (!strict && asksForMaster(p)));
+      const back = new Backend(p, logger, (p.mode === "redis" && p.cluster.length === 0) || (!strict && asksForMaster(p)));
       if (p.mode === "redis") {
         const users = Users.of(p, rowTable("server"));
         if (typeof users === "string") {

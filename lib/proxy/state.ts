@@ -121,6 +121,8 @@ export interface Switchboard {
   leave(server: Server): void;
   /** This one is. */
   choose(server: Server): void;
+  /** These replicas follow it closely enough to be read. */
+  setReaders(list: readonly Server[]): void;
   uses(server: Server): boolean;
   stop(): void;
 }

@@ -9,7 +9,6 @@
  */
 import type { TLSOptions } from "bun";
 import { rowTable, type RowTable } from "../../commands/table/index.ts";
-import type { Row } from "../../commands/table/row.ts";
 import type { Conn, ConnHandler } from "../../net/conn.ts";
 import { dial } from "../../net/dial.ts";
 import { Request } from "../../resp/request.ts";
@@ -21,8 +20,10 @@ import type { Engine } from "../engine.ts";
 import type { Backend, Server, Switchboard } from "../state.ts";
 import { nowMs } from "../timers.ts";
 import { say } from "../transitions.ts";
+import { FLAG, NO_KEYS, type Row } from "../../commands/table/row.ts";
 import { finished } from "./accept.ts";
 import type { RedisClient } from "./client.ts";
+import { Cluster } from "./cluster.ts";
 import { Login } from "./login.ts";
 import { Meter } from "./meter.ts";
 import type { Pinned } from "./pinned.ts";
@@ -66,6 +67,9 @@ export class Board implements Switchboard {
   /** The master in use; requests go there while `isOpen`. */
   target: Server | null;
   private shut: boolean;
+  private readonly readFrom: "master" | "replica" | "prefer-replica";
+  private readers: Server[];
+  readonly cluster: Cluster | null;
   private readonly timer: ReturnType<typeof setInterval>;
 
   constructor(engine: Engine, backend: Backend, users: Users | null) {
@@ -91,6 +95,9 @@ export class Board implements Switchboard {
     this.privates = new Map();
     this.target = null;
     this.shut = false;
+    this.readFrom = backend.config.read;
+    this.readers = [];
+    this.cluster = backend.config.cluster.length > 0 ? new Cluster(this) : null;
     this.timer = setInterval(() => this.tick(), TICK_MS);
     this.timer.unref?.();
     this.deny(backend.config.deny);
@@ -109,6 +116,7 @@ export class Board implements Switchboard {
   }
   /** Requests may go to the target. */
   get isOpen(): boolean {
+    if (this.cluster !== null) return this.cluster.isKnown;
     return this.target !== null && !this.shut;
   }
 
@@ -145,7 +153,11 @@ export class Board implements Switchboard {
   }
 
   /** The connection for this request of a client, started when it is not; null: not now, the client waits. */
-  route(client: RedisClient, _row: Row, _request: Request): SharedUpstream | null {
+  route(client: RedisClient, row: Row, request: Request): SharedUpstream | null {
+    if (this.cluster !== null) return this.cluster.route(client, row, request);
+    const reads = this.readFrom !== "master" && (row.flags & FLAG.readonly) !== 0 && row.keysKind !== NO_KEYS;
+    if (reads && (this.readers.length > 0 || this.readFrom === "replica")) return this.routeRead(client);
+    if (!this.isOpen) return client.hold();
     let up = client.up;
     if (up.isRetired) {
       if (client.outstanding > 0) return client.drain();
@@ -153,6 +165,37 @@ export class Board implements Switchboard {
     }
     if (!up.isUsable) up.connect(this.target!);
     return up;
+  }
+
+  /** A read goes to a replica; the client's order of execution over two servers is not kept, the order of its replies is. */
+  private routeRead(client: RedisClient): SharedUpstream | null {
+    if (this.readers.length === 0) return client.hold();
+    const up = client.pool.readerOf(client, Math.max(this.readers.length, this.backend.config.pool));
+    if (!up.isUsable) up.connect(this.targetOf(up)!);
+    return up;
+  }
+  /** Where a shared connection is to lead now; null: nowhere yet. */
+  targetOf(up: SharedUpstream): Server | null {
+    const { role } = up;
+    if (role.kind === "node") return this.cluster !== null && this.cluster.serves(role.server) ? role.server : null;
+    if (role.kind === "reader") {
+      if (this.readers.length > 0) return this.readers[role.place % this.readers.length]!;
+      if (this.readFrom === "replica") return null;
+    }
+    return this.isOpen ? this.target : null;
+  }
+  /** The replicas that may be read now. */
+  setReaders(list: readonly Server[]): void {
+    if (this.readFrom === "master") return;
+    const were = this.readers;
+    if (list.length === were.length && list.every((s, i) => s === were[i])) return;
+    this.readers = [...list];
+    for (const pool of this.pools.values())
+      for (const up of pool.readers) {
+        if (up.server !== null && !list.includes(up.server)) up.leave(false, false);
+        this.resumeUpstream(up);
+      }
+    if (list.length > 0) this.releaseHeld();
   }
 
   // ---- once a turn
@@ -226,12 +269,13 @@ export class Board implements Switchboard {
     this.verify(server, () => this.resumeUpstream(up));
   }
   resumeUpstream(up: SharedUpstream): void {
-    if (up.state !== LOST || !this.isOpen) return;
-    if (up.awaiting > 0) up.connect(this.target!);
+    if (up.state !== LOST || up.awaiting === 0) return;
+    const target = this.targetOf(up);
+    if (target !== null) up.connect(target);
   }
 
-  private *allShared(): Generator<SharedUpstream> {
-    for (const pool of this.pools.values()) yield* pool.shared;
+  *allShared(): Generator<SharedUpstream> {
+    for (const pool of this.pools.values()) yield* pool.all;
     yield* this.retired;
   }
 
@@ -245,10 +289,16 @@ export class Board implements Switchboard {
   }
   leave(server: Server): void {
     if (this.target === server) this.target = null;
-    for (const up of this.allShared()) if (up.server === server) up.leave(false, false);
+    for (const up of this.allShared()) if (up.server === server && up.role.kind === "master") up.leave(false, false);
     for (const pin of Array.from(this.pins)) pin.leave(server);
     this.dropPrivates(server);
     this.flushClients();
+  }
+  /** A node of the cluster serves nothing any more. */
+  leaveNode(server: Server): void {
+    for (const up of this.allShared()) if (up.server === server) up.leave(false, false);
+    for (const pin of Array.from(this.pins)) pin.leave(server);
+    this.dropPrivates(server);
   }
   choose(server: Server): void {
     if (this.target !== null && this.target !== server) this.leave(this.target);
@@ -257,7 +307,7 @@ export class Board implements Switchboard {
   }
   uses(server: Server): boolean {
     if (this.target === server) return true;
-    for (const up of this.allShared()) if (up.server === server) return true;
+    for (const up of this.allShared()) if (up.server === server && up.role.kind === "master") return true;
     for (const pin of this.pins) if (pin.server === server) return true;
     return false;
   }
@@ -268,13 +318,13 @@ export class Board implements Switchboard {
     for (const up of this.allShared()) this.resumeUpstream(up);
     for (const pin of Array.from(this.pins)) pin.start();
     this.login.again();
+    this.releaseHeld();
+  }
+  releaseHeld(): void {
     const waiting = [...this.held];
     this.held.clear();
     this.meter.held += waiting.length;
-    for (const client of waiting) {
-      if (this.isOpen) client.released();
-      else this.held.add(client);
-    }
+    for (const client of waiting) client.released();
     this.flushClients();
   }
 
@@ -285,9 +335,10 @@ export class Board implements Switchboard {
     for (const pin of Array.from(this.pins)) if (pin.heldSinceMs > 0 && now - pin.heldSinceMs > holdMs) pin.heldTooLong(now);
     for (const up of this.allShared()) if (up.kept.length > 0 && now - up.lostSinceMs > holdMs) up.failKept();
     this.login.tick(now, holdMs);
+    this.cluster?.tick(now);
     for (const [key, pool] of this.pools) {
       if (pool.clients > 0 || now - pool.idleSinceMs < POOL_IDLE_MS) continue;
-      for (const up of pool.shared) up.close();
+      for (const up of pool.all) up.close();
       this.pools.delete(key);
       this.dropPrivatesOf(key);
     }
@@ -297,17 +348,19 @@ export class Board implements Switchboard {
   // ---- connections that wait for a client of their own
 
   takePrivate(server: Server, key: string): Conn<any> | null {
-    const list = this.privates.get(key);
+    const list = this.privates.get(`${key} ${server.name}`);
     for (let p = list?.pop(); p !== undefined; p = list?.pop()) {
-      if (p.server === server && p.conn.isOpen) return p.conn;
+      if (p.conn.isOpen) return p.conn;
       p.conn.terminate();
     }
     return null;
   }
   givePrivate(server: Server, key: string, conn: Conn<any>): void {
-    let list = this.privates.get(key);
-    if (list === undefined) this.privates.set(key, (list = []));
-    if (list.length >= PRIVATE_MAX || server !== this.target || !this.pools.has(key)) {
+    const place = `${key} ${server.name}`;
+    let list = this.privates.get(place);
+    if (list === undefined) this.privates.set(place, (list = []));
+    const serves = this.cluster !== null ? this.cluster.serves(server) : server === this.target;
+    if (list.length >= PRIVATE_MAX || !serves || !this.pools.has(key)) {
       server.active--;
       conn.terminate();
       return;
@@ -327,11 +380,14 @@ export class Board implements Switchboard {
       }
   }
   private dropPrivatesOf(key: string): void {
-    for (const p of this.privates.get(key) ?? []) {
-      p.server.active--;
-      p.conn.terminate();
+    for (const [place, list] of this.privates) {
+      if (!place.startsWith(`${key} `)) continue;
+      for (const p of list) {
+        p.server.active--;
+        p.conn.terminate();
+      }
+      this.privates.delete(place);
     }
-    this.privates.delete(key);
   }
 
   /** The end of the proxy. */
@@ -339,8 +395,9 @@ export class Board implements Switchboard {
     clearInterval(this.timer);
     for (const client of Array.from(this.clients)) client.kill("K");
     for (const up of this.allShared()) if (up.state !== CLOSED) up.close();
-    for (const key of Array.from(this.privates.keys())) this.dropPrivatesOf(key);
+    for (const key of this.pools.keys()) this.dropPrivatesOf(key);
     this.login.close();
+    this.cluster?.stop();
   }
 }
 

@@ -22,7 +22,7 @@ import { local } from "./local.ts";
 import { Pinned } from "./pinned.ts";
 import type { Pool } from "./pool.ts";
 import { word, words } from "./words.ts";
-import { UNAVAILABLE, type SharedUpstream } from "./shared.ts";
+import { UNAVAILABLE, type Owner, type SharedUpstream } from "./shared.ts";
 
 /** An unfinished or waiting request beyond this is not read on; unfinished ones get a connection of their own. */
 const WHOLE_MAX = 64 * 1024;
@@ -32,6 +32,8 @@ const DIRECT_MIN = 8 * 1024;
 const SLOW_BYTES = 256 * 1024;
 
 const OK = Buffer.from("+OK\r\n");
+const EMPTY = Buffer.from("*0\r\n");
+const MULTI = encodeRequest(["MULTI"]);
 const RESET = Buffer.from("+RESET\r\n");
 const FORGERY = Buffer.from("-NOPERM the Sentinels' channel may not be published to through the proxy\r\n");
 const WAIT_MARK = encodeRequest(["PUBLISH", "__redisha__:wait", ""]);
@@ -46,7 +48,7 @@ export const HOLD = 2;
 /** Until a server has answered a question of ours. */
 export const ASKING = 3;
 
-export class RedisClient implements Timed {
+export class RedisClient implements Timed, Owner {
   readonly engine: Engine;
   readonly front: Frontend;
   readonly board: Board;
@@ -66,6 +68,8 @@ export class RedisClient implements Timed {
   private choked: boolean;
   /** A big request on its way over the pinned connection. */
   private big: RequestScanner | null;
+  /** Of a cluster: MULTI was answered, and goes to the node of the next request's keys. */
+  private lateMulti: boolean;
   isHeavy: boolean;
   isDirty: boolean;
   isOver: boolean;
@@ -105,6 +109,7 @@ export class RedisClient implements Timed {
     this.stop = GOING;
     this.choked = false;
     this.big = null;
+    this.lateMulti = false;
     this.isHeavy = false;
     this.isDirty = false;
     this.isOver = false;
@@ -125,6 +130,9 @@ export class RedisClient implements Timed {
     this.heapAt = -1;
   }
 
+  get label(): string {
+    return this.conn.remoteText;
+  }
   /** Requests without their reply. */
   get outstanding(): number {
     return this.next - this.due;
@@ -184,8 +192,11 @@ export class RedisClient implements Timed {
         this.last = row;
         if (board.users !== null) code = board.users.gate(this, row, request, code);
         if (this.pin !== null && this.pin.isClean) this.unpin();
-        const goesOn =
-          code === plan.SHARED && this.pin === null && !this.isHeavy ? this.share(row!, request, now) : this.special(code, row, request);
+        const goesOn = this.lateMulti
+          ? this.bindMulti(row, request)
+          : code === plan.SHARED && this.pin === null && !this.isHeavy
+            ? this.share(row!, request, now)
+            : this.special(code, row, request);
         if (this.isOver || this.quitting) return;
         if (!goesOn) break;
       }
@@ -205,7 +216,10 @@ export class RedisClient implements Timed {
   /** Onto the shared connection; false: not now, it has to wait. */
   private share(row: Row, request: Request, now: number): boolean {
     const { board } = this;
-    if (!board.isOpen) return this.hold();
+    if (board.cluster !== null) {
+      if (board.cluster.takes(this, row, request, now)) return true;
+      if (this.stop !== GOING) return false;
+    }
     const up = board.route(this, row, request);
     if (up === null) return false;
     if (request.verbatim) up.append(this, this.next++, board.classes[row.id], row.id, request.buf, request.start, request.end, now);
@@ -213,11 +227,12 @@ export class RedisClient implements Timed {
     return true;
   }
 
-  private hold(): boolean {
+  /** Until there is a server. */
+  hold(): null {
     this.stop = HOLD;
     if (this.heldSinceMs === 0) this.heldSinceMs = nowMs();
     this.board.held.add(this);
-    return false;
+    return null;
   }
   /** Until all its replies are there. */
   drain(): null {
@@ -257,7 +272,10 @@ export class RedisClient implements Timed {
       case plan.AUTH:
       case plan.SELECT:
         if (this.outstanding > 0) return this.waits();
-        if (!board.isOpen) return this.hold();
+        if (!board.isOpen) {
+          this.hold();
+          return false;
+        }
         this.stop = ASKING;
         board.login.ask(this, words(request));
         // What is asked is done with: the next request waits for the answer.
@@ -275,7 +293,7 @@ export class RedisClient implements Timed {
   }
 
   /** An answer of ours, in its turn. */
-  private tell(answer: Buffer): boolean {
+  tell(answer: Buffer): boolean {
     this.answer(this.next++, answer);
     this.board.flushClients();
     return true;
@@ -317,17 +335,35 @@ export class RedisClient implements Timed {
 
   private pinned(request: Request, wait: boolean): boolean {
     if (this.outstanding > 0) return this.waits();
+    if (this.board.cluster !== null && this.last?.name === "multi") {
+      // Which node it is for is told by its first key.
+      this.lateMulti = true;
+      return this.tell(OK);
+    }
     this.getPin(request, wait);
     this.forward(request);
     return true;
   }
   private getPin(request: Request | null, wait: boolean): void {
     if (this.pin !== null) return;
-    this.pin = new Pinned(this);
+    const { cluster } = this.board;
+    this.pin = new Pinned(this, cluster === null || request === null ? -1 : cluster.slotOf(this.last, request));
     this.board.pins.add(this.pin);
     // WAIT counts from the last write of its own connection: there has to be one.
     if (wait && request !== null) this.pin.path.prelude(WAIT_MARK);
     this.pin.start();
+  }
+  /** A transaction of a cluster, whose node the present request tells. */
+  private bindMulti(row: Row | null, request: Request): boolean {
+    if (this.outstanding > 0) return this.waits();
+    this.lateMulti = false;
+    if (row?.name === "discard") return this.tell(OK);
+    if (row?.name === "exec") return this.tell(EMPTY);
+    this.getPin(request, false);
+    this.pin!.dropsOk = true;
+    this.pin!.path.fromClient(MULTI);
+    this.forward(request);
+    return true;
   }
   private forward(request: Request): void {
     this.pin!.path.fromClient(request.verbatim ? request.buf.subarray(request.start, request.end) : request.buf);
@@ -520,8 +556,8 @@ export class RedisClient implements Timed {
   }
   /** A master is there (again). */
   released(): void {
-    this.heldSinceMs = 0;
     if (this.stop === HOLD) this.resume();
+    if (this.stop !== HOLD) this.heldSinceMs = 0;
   }
   /** It has waited for too long: every whole request that waits is answered. */
   heldTooLong(now: number): void {

@@ -17,6 +17,9 @@ const REDIAL_MS = 50;
 export class Pinned implements RespHost {
   readonly owner: RedisClient;
   readonly board: Board;
+  private readonly slot: number;
+  /** The next reply is that of a MULTI that the client has had answered. */
+  dropsOk: boolean;
   readonly path: RespPath;
   readonly client: { pause(): void };
   server: Server | null;
@@ -31,8 +34,11 @@ export class Pinned implements RespHost {
   private verifying: boolean;
   private gone: boolean;
 
-  constructor(owner: RedisClient) {
+  /** `slot`: of a cluster, whose node it is for; -1 for any. */
+  constructor(owner: RedisClient, slot: number) {
     this.owner = owner;
+    this.slot = slot;
+    this.dropsOk = false;
     this.board = owner.board;
     this.path = new RespPath(this, owner.state);
     this.client = owner.conn;
@@ -64,7 +70,8 @@ export class Pinned implements RespHost {
 
   /** Goes to the master, or waits for one. */
   start(): void {
-    const server = this.board.isOpen ? this.board.target : null;
+    const { cluster } = this.board;
+    const server = cluster !== null ? cluster.serverOf(this.slot, this.owner) : this.board.isOpen ? this.board.target : null;
     if (this.gone || this.verifying || this.conn !== null) return;
     if (server === null) {
       if (this.heldSinceMs === 0) this.heldSinceMs = nowMs();
@@ -214,7 +221,12 @@ export class Pinned implements RespHost {
     if (!this.isOver) this.owner.pinnedTurn();
   }
   sendDown(bytes: Buffer): void {
-    this.owner.reply(bytes, 0, bytes.length);
+    let from = 0;
+    if (this.dropsOk) {
+      this.dropsOk = false;
+      if (bytes[0] === 43) from = 5;
+    }
+    this.owner.reply(bytes, from, bytes.length);
     if (this.owner.pendingBytes > DOWN_MAX) this.conn?.pause();
   }
   /** The client has taken what waited for it. */

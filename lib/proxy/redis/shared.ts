@@ -17,7 +17,6 @@ import { SETUP, SharedFlight } from "../core/shared_flight.ts";
 import type { Server } from "../state.ts";
 import { nowMs } from "../timers.ts";
 import type { Board } from "./board.ts";
-import type { RedisClient } from "./client.ts";
 import type { Pool } from "./pool.ts";
 
 /** Held back until complete; beyond, a reply streams. */
@@ -39,15 +38,43 @@ const REDIAL_MS = 50;
 export const UNKNOWN = Buffer.from("-UNKNOWNRESULT may or may not have been executed (failover)\r\n");
 export const UNAVAILABLE = Buffer.from("-UNAVAILABLE no master is confirmed, the command was not executed\r\n");
 
+/** Whose a request is: a client, or what joins the answers of several nodes. */
+export interface Owner {
+  /** Number of the request whose reply is due. */
+  due: number;
+  isOver: boolean;
+  isHeavy: boolean;
+  readonly pendingBytes: number;
+  readonly label: string;
+  reply(b: Buffer, from: number, to: number): void;
+  settle(): void;
+  answer(number: number, bytes: Buffer): void;
+  choke(shut: boolean): void;
+  refuse(line: Buffer): void;
+  end(flags: string): void;
+}
+
+/** What becomes of an error reply. */
+const FORWARD = 0;
+const STOP = 1;
+const TAKEN = 2;
+
+/** Who knows a cluster's nodes (cluster.ts). */
+export interface Redirector {
+  redirected(from: SharedUpstream, request: Kept, error: string): void;
+}
+
 /** A request that waits for the next server. */
-interface Kept {
-  owner: RedisClient;
+export interface Kept {
+  owner: Owner;
   number: number;
   kind: number;
   row: number;
   atMs: number;
   bytes: Buffer[];
 }
+
+export type Role = { kind: "master" } | { kind: "reader"; place: number } | { kind: "node"; server: Server };
 
 export const IDLE = 0;
 export const DIALING = 1;
@@ -59,11 +86,13 @@ export const CLOSED = 4;
 export class SharedUpstream {
   readonly board: Board;
   readonly pool: Pool;
+  /** Where it leads: the master, a replica that may be read, a node of a cluster. */
+  readonly role: Role;
   state: number;
   server: Server | null;
   private conn: Conn<SharedUpstream> | null;
   private dialing: { cancel(): void } | null;
-  private readonly flight: SharedFlight<RedisClient>;
+  private readonly flight: SharedFlight<Owner>;
   private readonly replies: ReplyScanner;
   /** Requests gather in slab[from, end); whole slabs and long requests wait in `unsent`. */
   private slab: Buffer;
@@ -74,7 +103,7 @@ export class SharedUpstream {
   private appendedAt: number;
   isDirty: boolean;
   /** Clients not read because the server's kernel takes no more. */
-  private stalled: Set<RedisClient>;
+  private stalled: Set<Owner>;
   private tail: Buffer[];
   private tailBytes: number;
   private streaming: boolean;
@@ -89,14 +118,15 @@ export class SharedUpstream {
   /** It has answered something on its present connection: pool's user and database are good. */
   wasServed: boolean;
 
-  constructor(board: Board, pool: Pool) {
+  constructor(board: Board, pool: Pool, role: Role) {
     this.board = board;
     this.pool = pool;
+    this.role = role;
     this.state = IDLE;
     this.server = null;
     this.conn = null;
     this.dialing = null;
-    this.flight = new SharedFlight<RedisClient>(KEEP_MAX);
+    this.flight = new SharedFlight<Owner>(KEEP_MAX);
     this.replies = new ReplyScanner();
     this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
     this.slabFrom = 0;
@@ -130,7 +160,7 @@ export class SharedUpstream {
   // ---- requests
 
   /** One request, buf[from, to), of `owner`, whose `number`th it is. */
-  append(owner: RedisClient, number: number, kind: number, row: number, buf: Buffer, from: number, to: number, atMs: number): void {
+  append(owner: Owner, number: number, kind: number, row: number, buf: Buffer, from: number, to: number, atMs: number): void {
     this.flight.push(owner, number, kind, row, to - from, atMs);
     this.put(buf, from, to);
     if (this.unsentBytes > UNSENT_MAX) {
@@ -140,6 +170,16 @@ export class SharedUpstream {
     if (!this.isDirty) this.board.soon(this);
   }
 
+  /** A request that has been elsewhere. */
+  appendKept(k: Kept): void {
+    const bytes = k.bytes.length === 1 ? k.bytes[0]! : Buffer.concat(k.bytes);
+    this.append(k.owner, k.number, k.kind, k.row, bytes, 0, bytes.length, k.atMs);
+  }
+  /** A request of ours whose reply nobody waits for. */
+  appendOurs(bytes: Buffer): void {
+    this.flight.push(null, 0, SETUP, 0, bytes.length, nowMs());
+    this.put(bytes, 0, bytes.length);
+  }
   private put(buf: Buffer, from: number, to: number): void {
     const k = to - from;
     if (k > COPY_MAX) {
@@ -213,7 +253,7 @@ export class SharedUpstream {
     const now = nowMs();
     let at = 0;
     let from = 0;
-    let run: RedisClient | null = null;
+    let run: Owner | null = null;
     for (;;) {
       const end = replies.next(chunk, at);
       if (end < 0) {
@@ -234,9 +274,15 @@ export class SharedUpstream {
         continue;
       }
       const owner = flight.ownerAt(cursor);
-      if (replies.type === 45 && this.refused(chunk, at, end)) {
-        this.give(run, chunk, from, at);
-        return;
+      if (replies.type === 45) {
+        const verdict = this.refused(chunk, at, end, run, from);
+        if (verdict === STOP) return;
+        if (verdict === TAKEN) {
+          at = end;
+          from = end;
+          run = null;
+          continue;
+        }
       }
       if (owner !== run || (owner !== null && flight.numberAt(cursor) !== owner.due)) {
         this.give(run, chunk, from, at);
@@ -285,7 +331,7 @@ export class SharedUpstream {
   }
 
   /** chunk[from, to) are replies of one client, in its order; what was held back belongs in front of a reply that begins the chunk. */
-  private give(owner: RedisClient | null, chunk: Buffer, from: number, to: number): void {
+  private give(owner: Owner | null, chunk: Buffer, from: number, to: number): void {
     if (this.tailBytes > 0 && to > 0) {
       if (owner !== null) for (const piece of this.tail) owner.reply(piece, 0, piece.length);
       this.dropTail();
@@ -315,7 +361,7 @@ export class SharedUpstream {
     }
     if (owner !== null && owner.pendingBytes > SLOW_MAX) this.waitFor(owner);
   }
-  private endStream(owner: RedisClient | null): void {
+  private endStream(owner: Owner | null): void {
     if (owner !== null && this.streamed > HEAVY_BYTES) owner.isHeavy = true;
     this.streaming = false;
     this.streamed = 0;
@@ -325,7 +371,7 @@ export class SharedUpstream {
    * `owner` does not take its replies: this connection is not read until it does, and takes nothing new. Others get another one once they have
    * what they wait for here; the slow one may keep them waiting for SLOW_MS without taking anything, then it is ended.
    */
-  private waitFor(owner: RedisClient): void {
+  private waitFor(owner: Owner): void {
     if (this.slowTimer !== null || this.conn === null) return;
     const conn = this.conn;
     conn.pause();
@@ -341,14 +387,14 @@ export class SharedUpstream {
           this.slowTimer = setTimeout(look, SLOW_MS);
           return;
         }
-        this.board.say(4, `client ${owner.conn.remoteText} keeps others waiting and does not take its replies (${now} bytes): closed`);
+        this.board.say(4, `client ${owner.label} keeps others waiting and does not take its replies (${now} bytes): closed`);
         owner.end("CD");
       }
       if (this.conn === conn) conn.resume();
     };
     this.slowTimer = setTimeout(look, SLOW_MS);
   }
-  private hasOthers(owner: RedisClient): boolean {
+  private hasOthers(owner: Owner): boolean {
     const { flight } = this;
     for (let i = flight.cursor; i < flight.tail; i++) {
       const o = flight.ownerAt(i);
@@ -364,7 +410,7 @@ export class SharedUpstream {
     this.board.retired.add(this);
   }
   /** A slow client has taken something. */
-  relieved(owner: RedisClient): void {
+  relieved(owner: Owner): void {
     if (this.slowTimer === null || owner.pendingBytes > SLOW_MAX / 2) return;
     clearTimeout(this.slowTimer);
     this.slowTimer = null;
@@ -373,31 +419,57 @@ export class SharedUpstream {
 
   /**
    * An error at the cursor. Those that prove that nothing was executed, because the server is no master (any more, or yet), send all that is
-   * under way to the next one: true. A refused AUTH of ours goes to everybody who waits here.
+   * under way to the next one. A refused AUTH of ours goes to everybody who waits here. A cluster's redirection is followed.
    */
-  private refused(chunk: Buffer, at: number, end: number): boolean {
+  private refused(chunk: Buffer, at: number, end: number, run: Owner | null, from: number): number {
     const { flight } = this;
     const text = (
       at > 0 || this.tail.length === 0 ? chunk.subarray(at, end) : Buffer.concat([...this.tail, chunk.subarray(0, end)])
     ).toString("latin1", 0, 200);
     if ((flight.requests.kindAt(flight.cursor) & 31) === SETUP) {
-      if (/^-(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password)/.test(text)) {
-        this.refuseAll(Buffer.from(text, "latin1"));
-        return true;
-      }
-      return false;
+      if (!/^-(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password)/.test(text)) return FORWARD;
+      this.give(run, chunk, from, at);
+      this.refuseAll(Buffer.from(text, "latin1"));
+      return STOP;
+    }
+    const { cluster } = this.board;
+    if (cluster !== null && /^-(MOVED|ASK|CLUSTERDOWN|TRYAGAIN) /.test(text)) {
+      this.give(run, chunk, from, at);
+      this.dropTail();
+      return this.redirect(cluster, text) ? TAKEN : FORWARD;
     }
     const replica = text.startsWith("-READONLY ") || text.startsWith("-MASTERDOWN ");
-    if (!replica && !text.startsWith("-LOADING ")) return false;
-    if (this.suspects >= 3) return false;
+    if (!replica && !text.startsWith("-LOADING ")) return FORWARD;
+    if (this.suspects >= 3) return FORWARD;
     this.suspects++;
+    this.give(run, chunk, from, at);
     this.lost("suspect", replica, true);
+    return STOP;
+  }
+  /** The request at the cursor belongs to another node: it goes there. */
+  private redirect(cluster: Redirector, text: string): boolean {
+    const { flight } = this;
+    const i = flight.cursor;
+    const owner = flight.ownerAt(i);
+    const start = flight.requests.headAt;
+    const bytes = flight.requests.bytes(start, start + flight.requests.lengthAt(i));
+    if (owner === null || bytes === null) return false;
+    const kept = {
+      owner,
+      number: flight.numberAt(i),
+      kind: flight.requests.kindAt(i),
+      row: flight.rowAt(i),
+      atMs: flight.timeAt(i),
+      bytes,
+    };
+    flight.answered();
+    cluster.redirected(this, kept, text);
     return true;
   }
   /** The pool's credentials are not good (any more): everybody who waits is told, and leaves. */
   private refuseAll(line: Buffer): void {
     const { flight } = this;
-    const owners = new Set<RedisClient>();
+    const owners = new Set<Owner>();
     for (let i = flight.cursor; i < flight.tail; i++) {
       const o = flight.ownerAt(i);
       if (o !== null) owners.add(o);
