@@ -170,11 +170,11 @@ function canExecute(path: string): boolean {
 
 function serve(process: RedisProcess, engine: SentinelEngine, own: Own, lines: readonly SentinelLine[]): SentinelServer {
   const { config, log } = process;
-  let server: SentinelServer;
+  let server: SentinelServer | undefined = undefined as SentinelServer | undefined;
   const scripts = new ScriptQueue({
     emit: (level, type, payload) => {
       log.at(level, `${type} ${payload}`);
-      if (level !== "debug") server.publish(type, payload);
+      if (level !== "debug") server?.publish(type, payload);
     },
     maxRuntimeMs: () => engine.state.periods.scriptMaxRuntime,
     retryDelayMs: () => engine.state.periods.scriptRetryDelay,
@@ -182,14 +182,14 @@ function serve(process: RedisProcess, engine: SentinelEngine, own: Own, lines: r
   const tls = new Tls(config, log);
   const webhooks = new Webhooks({ myid: engine.myid, log: (text) => log.warning(text) });
   const [path, given] = own.statePath === "" ? [config.file!, null] : [own.statePath, lines.map((l) => l.words)];
-  const file = new StateFile(path, config, log, () => server.service.users.configLines(), given);
+  const file = new StateFile(path, config, log, () => server!.service.users.configLines(), given);
   const driver = new Driver({
     engine,
     log,
     file,
     webhooks,
     scripts,
-    publish: (channel, payload) => server.publish(channel, payload),
+    publish: (channel, payload) => server?.publish(channel, payload),
     bindSource: () => config.text("bind-source-addr"),
     tls: () => tls.dialling,
     logLevel: (level) => config.assign("loglevel", level),
@@ -198,7 +198,7 @@ function serve(process: RedisProcess, engine: SentinelEngine, own: Own, lines: r
     log.warning("User requested shutdown...");
     process.removePidFile();
     driver.stop();
-    server.stop();
+    server?.stop();
     log.warning("Sentinel is now ready to exit, bye bye...");
     process.end(0);
   };
