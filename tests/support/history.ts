@@ -100,7 +100,7 @@ export class TransactionWriter extends Actor {
   private committed = 0;
   private maybe = 0;
   protected async round(w: Wire, n: number): Promise<boolean> {
-    const key = `tx:${this.name}`;
+    const key = `tx:{${this.name}}`;
     const watched = await w.do("WATCH", key);
     const had = await w.do("GET", key);
     if (had === "closed") return false;
@@ -121,8 +121,8 @@ export class TransactionWriter extends Actor {
     return true;
   }
   protected async judge(port: number): Promise<void> {
-    const value = Number((await cli(port, "get", `tx:${this.name}`)) || 0);
-    const log = (await cli(port, "lrange", `tx:${this.name}:log`, "0", "-1")).split("\n").filter((v) => v !== "");
+    const value = Number((await cli(port, "get", `tx:{${this.name}}`)) || 0);
+    const log = (await cli(port, "lrange", `tx:{${this.name}}:log`, "0", "-1")).split("\n").filter((v) => v !== "");
     // All of a transaction or nothing of it, and each once.
     expect([log.length, new Set(log).size]).toEqual([value, value]);
     expect(value).toBeGreaterThanOrEqual(this.committed);
