@@ -5,10 +5,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { createClient } from "@redis/client";
 import { Redis } from "ioredis";
-import { cli, hasRedis, originals, startServer, until, type Program } from "../support/programs.ts";
+import { cli, hasRedis, originals, until, type Program } from "../support/programs.ts";
+import { startThrough } from "../support/through.ts";
 
 let server: Program;
-beforeAll(async () => void (server = await startServer("redisha")));
+beforeAll(async () => void (server = await startThrough("redisha")));
 afterAll(async () => await server[Symbol.asyncDispose]());
 beforeEach(async () => void (await cli(server.port, "flushall")));
 

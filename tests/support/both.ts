@@ -9,6 +9,7 @@
  * RESP2 and RESP3: pass 3 to start. An expected difference (7.2 against 7.0) goes through `differs` with its reason.
  */
 import { startServer, type Program } from "./programs.ts";
+import { startThrough } from "./through.ts";
 import { Wire } from "./wire.ts";
 
 type Arg = string | number | Buffer;
@@ -26,7 +27,7 @@ export class Both {
 
   static async start(resp: 2 | 3 = 2, conf: Record<string, string | number | (string | number)[]> = {}): Promise<Both> {
     const original = await startServer("redis", conf);
-    const ours = await startServer("redisha", conf);
+    const ours = await startThrough("redisha", conf);
     const both = new Both(original, ours, [await Wire.connect(original.port), await Wire.connect(ours.port)]);
     if (resp === 3) for (const w of both.wires) await w.do("HELLO", 3);
     return both;
