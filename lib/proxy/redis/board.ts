@@ -51,6 +51,8 @@ export class Board implements Switchboard {
   /** Reads one request after another; nothing of it outlives a call. */
   readonly request: Request;
   readonly meter: Meter;
+  /** Requests so far, for sampling. */
+  sampled: number;
   readonly login: Login;
   readonly users: Users | null;
   readonly replay: "readonly" | "idempotent" | "none";
@@ -81,6 +83,7 @@ export class Board implements Switchboard {
     this.plan = planOf(table, this.classes);
     this.request = new Request();
     this.meter = new Meter(table);
+    this.sampled = 0;
     this.login = new Login(this);
     this.users = users;
     this.replay = backend.config.replay;
@@ -163,7 +166,11 @@ export class Board implements Switchboard {
       if (client.outstanding > 0) return client.drain();
       up = client.up = client.pool.of(client);
     }
-    if (!up.isUsable) up.connect(this.target!);
+    if (!up.isUsable) {
+      // What is kept goes first, and is tried again by itself.
+      if (up.state === LOST && up.kept.length > 0) return client.hold();
+      up.connect(this.target!);
+    }
     return up;
   }
 
@@ -171,7 +178,10 @@ export class Board implements Switchboard {
   private routeRead(client: RedisClient): SharedUpstream | null {
     if (this.readers.length === 0) return client.hold();
     const up = client.pool.readerOf(client, Math.max(this.readers.length, this.backend.config.pool));
-    if (!up.isUsable) up.connect(this.targetOf(up)!);
+    if (!up.isUsable) {
+      if (up.state === LOST && up.kept.length > 0) return client.hold();
+      up.connect(this.targetOf(up)!);
+    }
     return up;
   }
   /** Where a shared connection is to lead now; null: nowhere yet. */
@@ -249,6 +259,12 @@ export class Board implements Switchboard {
       handler: events,
       failed,
     });
+  }
+  /** A shared connection has its server: who has waited for it goes on. */
+  connected(): void {
+    if (this.held.size === 0) return;
+    this.releaseHeld();
+    this.flushClients();
   }
   connectFailed(server: Server): void {
     server.connectErrors++;
@@ -330,8 +346,12 @@ export class Board implements Switchboard {
 
   private tick(): void {
     const now = nowMs();
-    const { holdMs } = this.backend.config;
-    for (const client of this.held) if (now - client.heldSinceMs > holdMs) client.heldTooLong(now);
+    const { holdMs, holdBytes } = this.backend.config;
+    let waiting = 0;
+    for (const client of this.held) {
+      waiting += client.waitingBytes;
+      if (now - client.heldSinceMs > holdMs || waiting > holdBytes) client.heldTooLong(now);
+    }
     for (const pin of Array.from(this.pins)) if (pin.heldSinceMs > 0 && now - pin.heldSinceMs > holdMs) pin.heldTooLong(now);
     for (const up of this.allShared()) if (up.kept.length > 0 && now - up.lostSinceMs > holdMs) up.failKept();
     this.login.tick(now, holdMs);

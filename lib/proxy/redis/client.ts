@@ -21,6 +21,7 @@ import type { Board } from "./board.ts";
 import { local } from "./local.ts";
 import { Pinned } from "./pinned.ts";
 import type { Pool } from "./pool.ts";
+import { SAMPLE } from "./watch_keys.ts";
 import { word, words } from "./words.ts";
 import { UNAVAILABLE, type Owner, type SharedUpstream } from "./shared.ts";
 
@@ -145,6 +146,11 @@ export class RedisClient implements Timed, Owner {
     return this.conn.out.pendingBytes();
   }
 
+  /** Bytes of its requests that wait. */
+  get waitingBytes(): number {
+    return this.rest?.length ?? 0;
+  }
+
   // ---- requests
 
   fromClient(chunk: Buffer): void {
@@ -220,6 +226,8 @@ export class RedisClient implements Timed, Owner {
       if (board.cluster.takes(this, row, request, now)) return true;
       if (this.stop !== GOING) return false;
     }
+    if ((++board.sampled & (SAMPLE - 1)) === 0 && row.firstKey > 0 && row.firstKey < request.argc)
+      board.meter.hot.note(word(request, row.firstKey));
     const up = board.route(this, row, request);
     if (up === null) return false;
     if (request.verbatim) up.append(this, this.next++, board.classes[row.id], row.id, request.buf, request.start, request.end, now);
@@ -232,6 +240,7 @@ export class RedisClient implements Timed, Owner {
     this.stop = HOLD;
     if (this.heldSinceMs === 0) this.heldSinceMs = nowMs();
     this.board.held.add(this);
+    this.conn.pause();
     return null;
   }
   /** Until all its replies are there. */

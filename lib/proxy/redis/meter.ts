@@ -1,8 +1,23 @@
 /** What the proxy has seen: requests and their times by command, what a failover did to them. HOT: answered() runs for every reply. */
 import type { RowTable } from "../../commands/table/index.ts";
+import { HotKeys, Ring } from "./watch_keys.ts";
 
 /** Buckets of a histogram: four to an octave of microseconds, to 16 s. */
 const BUCKETS = 96;
+
+/** Slower requests, and bigger replies, are remembered. */
+const SLOW_MS = 100;
+const BIG_BYTES = 512 * 1024;
+
+export interface Notable {
+  at: number;
+  command: string;
+  client: string;
+  /** Its first bytes. */
+  request: string;
+  ms: number;
+  bytes: number;
+}
 
 export class Meter {
   readonly table: RowTable;
@@ -10,6 +25,10 @@ export class Meter {
   readonly errors: Float64Array;
   readonly bytes: Float64Array;
   private readonly times: Uint32Array;
+  readonly hot: HotKeys;
+  /** Replies over BIG_BYTES and requests over SLOW_MS: command, client, figure. */
+  readonly big: Ring<Notable>;
+  readonly slow: Ring<Notable>;
   held: number;
   replayed: number;
   unknown: number;
@@ -23,6 +42,9 @@ export class Meter {
     this.errors = new Float64Array(rows);
     this.bytes = new Float64Array(rows);
     this.times = new Uint32Array(rows * BUCKETS);
+    this.hot = new HotKeys();
+    this.big = new Ring();
+    this.slow = new Ring();
     this.held = 0;
     this.replayed = 0;
     this.unknown = 0;
@@ -30,12 +52,19 @@ export class Meter {
     this.denied = 0;
   }
 
-  /** A reply of `bytes` bytes and this type byte to a command, `ms` after the request came. */
-  answered(row: number, ms: number, bytes: number, type: number): void {
+  /** A reply of `bytes` bytes and this type byte to a command, `ms` after the request came. True: one to remember. */
+  answered(row: number, ms: number, bytes: number, type: number): boolean {
     this.calls[row]++;
     this.bytes[row] += bytes;
     if (type === 45) this.errors[row]++;
     this.times[row * BUCKETS + bucketOf(ms * 1000)]++;
+    return ms > SLOW_MS || bytes > BIG_BYTES;
+  }
+  /** A reply that answered() has called notable. COLD. */
+  notable(row: number, ms: number, bytes: number, client: string, request: string, at: number): void {
+    const seen = { at, command: this.table.all[row]!.name, client, request, ms, bytes };
+    if (bytes > BIG_BYTES) this.big.add(seen);
+    if (ms > SLOW_MS) this.slow.add(seen);
   }
 
   /** The time in ms below which this share (0..1) of a command's requests was answered; 0 without any. COLD. */
@@ -52,6 +81,9 @@ export class Meter {
   }
   clear(): void {
     for (const a of [this.calls, this.errors, this.bytes, this.times]) a.fill(0);
+    this.hot.clear();
+    this.big.clear();
+    this.slow.clear();
     this.held = this.replayed = this.unknown = this.unavailable = this.denied = 0;
   }
 }

@@ -12,7 +12,7 @@
 import type { Conn, ConnHandler } from "../../net/conn.ts";
 import { BROKEN, ReplyScanner } from "../core/reply_scan.ts";
 import * as is from "../core/request_class.ts";
-import { encodeRequest } from "../core/request_scan.ts";
+import { argumentsOf, encodeRequest } from "../core/request_scan.ts";
 import { SETUP, SharedFlight } from "../core/shared_flight.ts";
 import type { Server } from "../state.ts";
 import { nowMs } from "../timers.ts";
@@ -290,7 +290,8 @@ export class SharedUpstream {
         run = owner;
       }
       if (owner !== null) {
-        board.meter.answered(flight.rowAt(cursor), now - flight.timeAt(cursor), end - at + this.tailBytes + this.streamed, replies.type);
+        const bytes = end - at + this.tailBytes + this.streamed;
+        if (board.meter.answered(flight.rowAt(cursor), now - flight.timeAt(cursor), bytes, replies.type)) this.remember(owner, now, bytes);
         if (flight.numberAt(cursor) === owner.due) owner.due++;
         else {
           owner.answer(flight.numberAt(cursor), Buffer.from(this.whole(chunk, at, end)));
@@ -316,6 +317,14 @@ export class SharedUpstream {
     if (this.isRetired && flight.awaiting === 0) this.close();
   }
 
+  /** Slow or big: kept for those who ask. */
+  private remember(owner: Owner, now: number, bytes: number): void {
+    const { flight } = this;
+    const r = flight.requests;
+    const pieces = r.bytes(r.headAt, r.headAt + r.lengthAt(r.cursor));
+    const request = pieces === null ? "" : argumentsOf(Buffer.concat(pieces)).join(" ").slice(0, 128);
+    this.board.meter.notable(flight.rowAt(r.cursor), now - flight.timeAt(r.cursor), bytes, owner.label, request, Date.now());
+  }
   /** A whole reply of which some may have been held back. */
   private whole(chunk: Buffer, at: number, end: number): Buffer {
     const here = chunk.subarray(at, end);
@@ -523,6 +532,7 @@ export class SharedUpstream {
     this.server!.active++;
     this.seal();
     this.send();
+    this.board.connected();
   }
 
   closed(): void {
