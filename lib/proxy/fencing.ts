@@ -11,6 +11,7 @@
  */
 import { decide, DEFAULT_LIMITS, type Confirmed, type Decision, type FailoverHold, type ServerView } from "../fleet/authority.ts";
 import { failoverHold } from "../fleet/failover_hold.ts";
+import { lineage } from "../fleet/lineage.ts";
 import { sameAddress, showAddress, type Address, type Hello } from "../fleet/hello.ts";
 import { isUp } from "./core/health.ts";
 import { passed } from "./core/status.ts";
@@ -48,6 +49,9 @@ export class Fencing implements Timed {
   private failover: FailoverHold | null;
   /** Set by an administrator. */
   override: string | null;
+  private drained: Server | null;
+  private drainedUntilMs: number;
+  private lastChosen: Server | null;
   private scheduled: boolean;
   private stopped: boolean;
   deadlineMs: number;
@@ -64,6 +68,9 @@ export class Fencing implements Timed {
     this.decision = null;
     this.failover = null;
     this.override = null;
+    this.drained = null;
+    this.drainedUntilMs = 0;
+    this.lastChosen = null;
     this.scheduled = false;
     this.stopped = false;
     this.deadlineMs = 0;
@@ -239,6 +246,43 @@ export class Fencing implements Timed {
       .map((p) => p.server);
   }
 
+  /** A planned failover: until then nothing new goes to this server. Null: over. */
+  drain(server: Server | null, untilMs: number): void {
+    this.drained = server;
+    this.drainedUntilMs = untilMs;
+    this.run();
+    if (server !== null) this.hurry(untilMs - nowMs());
+  }
+  /** A replica of `master` has all of its writes, by what both have said since. */
+  hasLevelReplica(master: Server): boolean {
+    const m = this.probes.find((p) => p.server === master);
+    if (m?.info == null) return false;
+    const { history } = m.info;
+    // The replica's word must be the later one.
+    return this.probes.some((p) => {
+      const i = p.info;
+      if (p === m || i === null || i.role !== "replica" || !i.masterLinkUp || p.infoAtMs < m.infoAtMs) return false;
+      return i.history.replid === history.replid && i.offset >= history.offset;
+    });
+  }
+  /** How far the new master is behind what the old one was last known to have: what clients were told and is gone. */
+  private account(was: Server, chosen: Server): void {
+    const probe = (s: Server): ServerProbe | undefined => this.probes.find((p) => p.server === s);
+    const now = probe(chosen)?.info?.history ?? null;
+    const then = probe(was)?.lastAsMaster ?? null;
+    if (now === null || then === null) return;
+    const l = lineage(now, then);
+    const lost = l.kind === "successor" ? l.divergedBytes : 0;
+    this.backend.lostBytes += lost;
+    if (lost > 0)
+      say(
+        this.engine,
+        this.backend,
+        4,
+        `backend ${this.backend.name}: ${was.name} had ${lost} bytes of writes that ${chosen.name} has not`,
+      );
+  }
+
   private carryOut(d: Decision): void {
     const { backend } = this;
     const chosen = d.serverId === null ? null : (backend.servers.find((s) => s.name === d.serverId) ?? null);
@@ -261,9 +305,12 @@ export class Fencing implements Timed {
       return;
     }
     backend.holdingSinceMs = 0;
-    for (const session of chosen.sessions) session.gate(false);
-    backend.board?.gate(false);
+    const shut = chosen === this.drained && nowMs() < this.drainedUntilMs;
+    for (const session of chosen.sessions) session.gate(shut);
+    backend.board?.gate(shut);
     if (was !== chosen) {
+      if (this.lastChosen !== null && this.lastChosen !== chosen) this.account(this.lastChosen, chosen);
+      this.lastChosen = chosen;
       backend.chosen = chosen;
       backend.board?.choose(chosen);
       this.bringUp(chosen, d);

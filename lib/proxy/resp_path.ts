@@ -139,6 +139,11 @@ export class RespPath {
     const { state } = this;
     return this.isIdle && this.flight.isEmpty && !this.multiOpen && !this.opaque && this.requests.isAtStart && state.isPlain;
   }
+  /** What is awaited is only that data come. */
+  get isBlocked(): boolean {
+    const { flight } = this;
+    return flight.awaiting === 1 && (flight.kindAt(flight.cursor) & CLASS) === is.BLOCKING;
+  }
   /** Requests of the open transaction so far. */
   get queued(): number {
     let n = 0;

@@ -5,7 +5,7 @@
 import type { Address } from "../fleet/hello.ts";
 import type { SentinelAnswer, SentinelView } from "../fleet/majority.ts";
 import { Link } from "../link/link.ts";
-import { pairs, type Reply } from "../resp/reply.ts";
+import { pairs, ReplyError, type Reply } from "../resp/reply.ts";
 import { nowMs } from "./timers.ts";
 
 const POLL_MS = 1000;
@@ -69,6 +69,16 @@ export class SentinelWatch {
     if (this.timer !== null) clearTimeout(this.timer);
     this.link?.close();
     this.subscriber?.close();
+  }
+
+  /** Asks it for a failover; null when it begins, else what it says instead. */
+  failover(): Promise<string | null> {
+    return new Promise((resolve) => {
+      if (this.link === null || !this.link.isConnected) return resolve("it cannot be reached");
+      this.link.send(["SENTINEL", "FAILOVER", this.name], (r) => {
+        resolve(r === "OK" ? null : r instanceof ReplyError ? r.text : r === undefined ? "the connection was lost" : String(r));
+      });
+    });
   }
 
   view(): SentinelView {

@@ -9,6 +9,7 @@
 import type { TLSOptions } from "bun";
 import { type Address, HELLO_CHANNEL, parseHello, plausibleHello, type Hello } from "../fleet/hello.ts";
 import type { ServerView } from "../fleet/authority.ts";
+import type { History } from "../fleet/lineage.ts";
 import { parseInfo, type ReplicationInfo } from "../fleet/replication.ts";
 import { Link } from "../link/link.ts";
 import { ReplyError, type Reply } from "../resp/reply.ts";
@@ -53,6 +54,8 @@ export class ServerProbe {
   reachable: boolean;
   info: ReplicationInfo | null;
   runId: string | null;
+  /** Its history when it last said master. */
+  lastAsMaster: History | null;
   infoAtMs: number;
   masterSinceMs: number;
 
@@ -75,6 +78,7 @@ export class ServerProbe {
     this.reachable = false;
     this.info = null;
     this.runId = null;
+    this.lastAsMaster = null;
     this.infoAtMs = 0;
     this.masterSinceMs = 0;
   }
@@ -188,6 +192,7 @@ export class ServerProbe {
     const now = nowMs();
     this.info = info;
     this.infoAtMs = now;
+    if (info.role === "master") this.lastAsMaster = info.history;
     if (info.role !== "master") this.masterSinceMs = 0;
     else if (was?.role !== "master" || this.masterSinceMs === 0) this.masterSinceMs = now;
     const news = !this.reachable || was === null || was.role !== info.role || was.history.replid !== info.history.replid;

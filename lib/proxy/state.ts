@@ -123,6 +123,8 @@ export interface Switchboard {
   choose(server: Server): void;
   /** These replicas follow it closely enough to be read. */
   setReaders(list: readonly Server[]): void;
+  /** Nothing is under way there that wants a reply. */
+  isIdle(server: Server): boolean;
   uses(server: Server): boolean;
   stop(): void;
 }
@@ -155,6 +157,8 @@ export class Backend {
   retries: number;
   redispatches: number;
   downs: number;
+  /** Bytes of the replication stream that old masters had and their successors have not. */
+  lostBytes: number;
 
   constructor(config: ProxyConfig, log: Logger, byAuthority: boolean) {
     this.config = config;
@@ -177,6 +181,7 @@ export class Backend {
     this.retries = 0;
     this.redispatches = 0;
     this.downs = 0;
+    this.lostBytes = 0;
   }
 
   get name(): string {

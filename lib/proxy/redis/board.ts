@@ -321,6 +321,12 @@ export class Board implements Switchboard {
     this.target = server;
     this.release();
   }
+  isIdle(server: Server): boolean {
+    for (const up of this.allShared()) if (up.server === server && up.role.kind === "master" && up.awaiting > 0) return false;
+    // A client that only waits for data, or listens, is none that has something under way.
+    for (const pin of this.pins) if (pin.server === server && pin.isBusy) return false;
+    return true;
+  }
   uses(server: Server): boolean {
     if (this.target === server) return true;
     for (const up of this.allShared()) if (up.server === server && up.role.kind === "master") return true;

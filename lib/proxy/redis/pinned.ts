@@ -62,6 +62,10 @@ export class Pinned implements RespHost {
   get isClean(): boolean {
     return !this.isSticky && this.path.isClean;
   }
+  /** A request that is no waiting for data has no reply yet. */
+  get isBusy(): boolean {
+    return !this.path.isIdle && !this.path.hasWaiting && !this.path.isBlocked;
+  }
   get isConnected(): boolean {
     return this.conn !== null && this.dialing === null;
   }
