@@ -62,6 +62,10 @@ export const FLAG_HALF_CLOSED = 16777216;
 export const FLAG_CACHING = 33554432;
 /** Subscribed to something (Redis CLIENT_PUBSUB). */
 export const FLAG_PUBSUB = 67108864;
+/** Its replies wait for the disk (dispatch.ts hold); nothing of its is executed meanwhile. */
+export const FLAG_HELD = 134217728;
+/** It was blocked when that began: what it is served in the meantime waits for the next time. */
+export const FLAG_HELD_BLOCKED = 268435456;
 
 /** What a new client's replies are thought to need. */
 export const REPLY_ROOM_BYTES = 16 * 1024;

@@ -26,6 +26,8 @@ import {
   FLAG_DIRTY_EXEC,
   FLAG_MASTER,
   FLAG_NO_TOUCH,
+  FLAG_HELD,
+  FLAG_HELD_BLOCKED,
   FLAG_PENDING_OUTPUT,
   FLAG_REPLY_OFF,
   FLAG_REPLY_SKIP,
@@ -59,6 +61,8 @@ export interface Host {
   touching(on: boolean): void;
   /** A client's output does not leave: true when it exceeds a limit; the host has closed the client then. */
   overOutputLimit(client: Client): boolean;
+  /** The replies that had to wait have left: what came in meanwhile is executed soon. */
+  released(client: Client): void;
 }
 
 /** Extra work after a command, set only while somebody wants it. */
@@ -86,6 +90,10 @@ export class Dispatcher {
   readonly clients: Map<number, Client>;
   /** Clients with output waiting for the end of the event. */
   readonly pending: Client[];
+  /** Clients that `hold` has set aside. */
+  private readonly held: Client[];
+  /** So many of `pending` are known to have to wait. */
+  private kept: number;
   /** Nesting depth of the running command: 0 when none runs. */
   depth: number;
   /** The client whose own command runs (Redis server.current_client). */
@@ -111,6 +119,8 @@ export class Dispatcher {
     this.observers = { monitor: null, slowMicros: Infinity, slow: null, tracking: null, latency: null, failed: null };
     this.clients = new Map();
     this.pending = [];
+    this.held = [];
+    this.kept = 0;
     this.depth = 0;
     this.current = null;
     this.running = null;
@@ -455,6 +465,7 @@ export class Dispatcher {
     }
     if (this.pending.length === 0 && !this.needsBeforeFlush) return;
     if (this.host.beforeFlush()) this.flushAll();
+    else for (; this.kept < this.pending.length; this.kept++) this.pending[this.kept].conn!.held = true;
   }
   /** Something to be said at the end of this event, once (tracking's broadcasts). */
   beforeEnd: (() => void) | null = null;
@@ -464,18 +475,46 @@ export class Dispatcher {
   /** Sends what waits. */
   flushAll(): void {
     const pending = this.pending;
-    for (let i = 0; i < pending.length; i++) {
-      const client = pending[i];
-      client.flags &= ~FLAG_PENDING_OUTPUT;
-      const conn = client.conn!;
-      this.loop.writes++;
-      const bytes = client.out.pendingBytes();
-      if (bytes > client.peakOutputBytes) client.peakOutputBytes = bytes;
-      // The host closes a client that is over its limit.
-      if ((client.out.isOver() || !conn.flush()) && this.host.overOutputLimit(client)) continue;
-      if (client.flags & FLAG_CLOSE_AFTER_REPLY) conn.closeAfterFlush();
-    }
+    for (let i = 0; i < pending.length; i++) this.send(pending[i]);
     pending.length = 0;
+    this.kept = 0;
+  }
+
+  private send(client: Client): void {
+    client.flags &= ~FLAG_PENDING_OUTPUT;
+    const conn = client.conn!;
+    conn.held = false;
+    this.loop.writes++;
+    const bytes = client.out.pendingBytes();
+    if (bytes > client.peakOutputBytes) client.peakOutputBytes = bytes;
+    // The host closes a client that is over its limit.
+    if ((client.out.isOver() || !conn.flush()) && this.host.overOutputLimit(client)) return;
+    if (client.flags & FLAG_CLOSE_AFTER_REPLY) conn.closeAfterFlush();
+  }
+
+  /**
+   * The replies there are now wait for `release`, and their clients execute nothing meanwhile: so all of a client's output is safe to send then,
+   * and a client that never stops cannot wait for ever. Others go on, and theirs gather in `pending` for the next time.
+   */
+  hold(): void {
+    for (const client of this.pending) {
+      client.flags |= client.flags & FLAG_BLOCKED ? FLAG_HELD | FLAG_HELD_BLOCKED : FLAG_HELD;
+      client.conn!.held = true;
+      this.held.push(client);
+    }
+    this.pending.length = 0;
+    this.kept = 0;
+  }
+
+  /** Sends what `hold` set aside. */
+  release(): void {
+    for (const client of this.held.splice(0)) {
+      const served = client.flags & FLAG_HELD_BLOCKED && !(client.flags & FLAG_BLOCKED);
+      client.flags &= ~(FLAG_HELD | FLAG_HELD_BLOCKED);
+      if (served) this.pending.push(client);
+      else this.send(client);
+      this.host.released(client);
+    }
   }
 }
 

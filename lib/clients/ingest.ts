@@ -16,6 +16,7 @@ import {
   FLAG_CLOSE_AFTER_REPLY,
   FLAG_CLOSE_ASAP,
   FLAG_HALF_CLOSED,
+  FLAG_HELD,
   FLAG_PENDING_OUTPUT,
   FLAG_POSTPONED,
   FLAG_QUEUED,
@@ -34,8 +35,8 @@ const WHOLE_BYTES = 4 * 1024 * 1024;
 /** A leftover of at most this size is copied out of its chunk, so that the chunk can go. */
 const COPY_BYTES = 16 * 1024;
 
-/** Work that must wait: a client that is blocked, postponed or leaving executes nothing. */
-const STOPPED = FLAG_BLOCKED | FLAG_POSTPONED | FLAG_CLOSE_AFTER_REPLY | FLAG_CLOSE_ASAP;
+/** Work that must wait: a client that is blocked, postponed, held or leaving executes nothing. */
+const STOPPED = FLAG_BLOCKED | FLAG_POSTPONED | FLAG_HELD | FLAG_CLOSE_AFTER_REPLY | FLAG_CLOSE_ASAP;
 
 export interface IngestOptions {
   dispatcher: Dispatcher;
@@ -108,6 +109,8 @@ export class Ingest {
       // taken
     } else if (client.rest === null && !(client.flags & FLAG_QUEUED)) this.process(client, chunk, 0, chunk.length);
     else this.append(client, chunk);
+    // What comes after this can wait with the sender.
+    if (client.flags & FLAG_HELD) conn.pause();
     d.inEvent = false;
     this.finish(client);
     d.loop.turn((clock.monoMs - started) * 1000, d.totalCommands - commands);
@@ -171,6 +174,7 @@ export class Ingest {
   /** As resume, from outside an event (unblocked, unpaused): flushes by itself. */
   resumeLater(client: Client): void {
     if (client.rest !== null || client.again !== null) this.enqueue(client);
+    else if (!(client.flags & FLAG_QUEUED)) client.conn?.resume();
   }
 
   /** Executes the requests in buf[pos, len); keeps what is left. */

@@ -122,6 +122,7 @@ export class Service {
       touching: (on) => mode.touching(on),
       postpone: (client, again) => this.pause.postpone(client, again),
       overOutputLimit: (client) => this.registry.overOutputLimit(client),
+      released: (client) => this.ingest.resumeLater(client),
     };
   }
 

@@ -39,6 +39,8 @@ export class Conn<T = unknown> {
   /** A write was refused; drain will come. */
   blocked: boolean;
   paused: boolean;
+  /** What is in `out` must not leave yet, whoever asks: something else has to happen first (its data reaching the disk). */
+  held: boolean;
   private closing: boolean;
   remoteAddress: string;
   remotePort: number;
@@ -60,6 +62,7 @@ export class Conn<T = unknown> {
     this.isOpen = false;
     this.blocked = false;
     this.paused = false;
+    this.held = false;
     this.closing = false;
     this.remoteAddress = "";
     this.remotePort = 0;
@@ -78,7 +81,7 @@ export class Conn<T = unknown> {
       this.out.clear();
       return true;
     }
-    if (this.blocked) return false;
+    if (this.blocked || this.held) return false;
     const out = this.out;
     while (out.chunks.length > 0 || out.n > 0) {
       // Offset and length instead of a view: an object less for each reply.

@@ -1,2 +1,2 @@
 /** Switches that tests set. anyInScripts: scripts may call what is marked noscript. */
-export const debugSwitches = { activeExpire: true, pauseCron: false, skipChecksums: false, anyInScripts: false };
+export const debugSwitches = { activeExpire: true, pauseCron: false, skipChecksums: false, aofFlushSleepUs: 0, anyInScripts: false };

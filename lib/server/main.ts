@@ -79,8 +79,8 @@ export async function runServer(invocation: Invocation): Promise<void> {
   const aof = new Aof(s, persistence);
   const replication = new Replication(s, persistence);
   replication.aofOffset = () => aof.syncedOffset;
-  aof.streamOffset = () => replication.offset;
-  aof.onSynced = () => serveWaiting(replication);
+  aof.writer.streamOffset = () => replication.offset;
+  aof.writer.onSynced = () => serveWaiting(replication);
   const scripting = new Scripting(s);
   s.parts.scriptMemory = () => scripting.memory();
   const migrations = new Migrations(s);

@@ -258,7 +258,7 @@ export class Server implements Mode {
   setLoading(loading: boolean, progress: LoadProgress | null = null, aside = false): void {
     this.loading = loading;
     this.asyncLoading = loading && aside;
-    if (this.loadProgress !== null) this.lastLoaded = this.loadProgress.loader.info;
+    if (this.loadProgress !== null) this.lastLoaded = this.loadProgress.info;
     this.loadProgress = progress;
     this.setGate(GATE_LOADING, loading && !aside);
     this.setGate(GATE_ASYNC_LOADING, this.asyncLoading);

@@ -27,7 +27,8 @@ export interface LoadEnd {
 
 /** A load as INFO shows it. */
 export interface LoadProgress {
-  readonly loader: RdbLoader;
+  readonly info: LoadedInfo;
+  readonly readBytes: number;
   readonly startMs: number;
   /** 0: not known. */
   readonly totalBytes: number;
@@ -65,6 +66,13 @@ export class Loading implements LoadProgress {
     this.over = false;
     this.saidMs = clock.monoMs;
     this.schedule();
+  }
+
+  get info(): LoadedInfo {
+    return this.loader.info;
+  }
+  get readBytes(): number {
+    return this.source.offset;
   }
 
   /** The source has more bytes. */

@@ -24,7 +24,8 @@ import { Loading, type LoadEnd, type LoadProgress } from "./loading.ts";
 import type { LoadOptions, LoadedInfo } from "./rdb_load.ts";
 import { RdbSource } from "./rdb_source.ts";
 import { RdbWriter, type ChunkSink } from "./rdb_writer.ts";
-import { saveLibraries, Snapshot, type SnapshotOptions } from "./snapshot.ts";
+import { Snapshot, type SnapshotOptions } from "./snapshot.ts";
+import { saveLibraries } from "./snapshot_encoder.ts";
 import { SnapshotJob, type Sink } from "./snapshot_job.ts";
 
 /** After a failed save the next one by itself comes no sooner. */
@@ -41,9 +42,13 @@ export interface ReplInfo {
   offset: number;
 }
 
+/** What a snapshot is for: a file of its own or a full sync, the base of append only files, such a base in the form of commands. */
+export type SnapshotForm = "rdb" | "base" | "commands";
+
 export interface SnapshotWish {
   /** RDB version; else the directive's. */
   version?: number;
+  form?: SnapshotForm;
 }
 
 export interface LoadWish {
@@ -158,10 +163,13 @@ export class Persistence {
       ["ctime", String(seconds())],
       ["used-mem", String(usedMemory())],
     ];
-    const repl = this.replInfo();
+    const form = wish.form ?? "rdb";
+    const repl = form === "rdb" ? this.replInfo() : null;
     if (repl !== null) aux.push(["repl-stream-db", String(repl.db)], ["repl-id", repl.id], ["repl-offset", String(repl.offset)]);
-    aux.push(["aof-base", "0"]);
+    aux.push(["aof-base", form === "rdb" ? "0" : "1"]);
     return {
+      commands: form === "commands",
+      stamp: config.bool("aof-timestamp-enabled"),
       databases,
       version: wish.version ?? config.number("rdb-version"),
       compress: config.bool("rdbcompression"),
@@ -290,10 +298,10 @@ export class Persistence {
     return null;
   }
 
-  /** Writes all data into a file without giving way; the reason why not, or null. */
-  writeBase(path: string): string | null {
+  /** Writes all data into a file without giving way; the reason why not (logged), or null. */
+  writeBase(path: string, form: SnapshotForm = "rdb"): string | null {
     const { log, config } = this.server;
-    const temporary = `temp-${process.pid}.rdb`;
+    const temporary = form === "rdb" ? `temp-${process.pid}.rdb` : `temp-rewriteaof-${process.pid}.aof`;
     let sink: SyncFileSink;
     try {
       sink = new SyncFileSink(temporary, path);
@@ -302,7 +310,7 @@ export class Persistence {
       log.warning(text);
       return text;
     }
-    const snapshot = new Snapshot(this.snapshotOptions(), sink);
+    const snapshot = new Snapshot(this.snapshotOptions({ form }), sink);
     const delayUs = config.number("rdb-key-save-delay");
     while (!snapshot.step(SYNC_STEP_MS, delayUs === 0 ? Infinity : 1)) {
       if (sink.broken) {
@@ -452,7 +460,7 @@ export class Persistence {
   private infoLines(): [string, string | number][] {
     const { server, job } = this;
     const { propagation, loadProgress } = server;
-    const loaded = loadProgress?.loader.info ?? server.lastLoaded;
+    const loaded = loadProgress?.info ?? server.lastLoaded;
     const snapshot = job?.snapshot ?? null;
     const done = snapshot?.processed ?? 0;
     const total = snapshot?.total ?? 0;
@@ -486,8 +494,8 @@ export class Persistence {
 }
 
 function loadingLines(loading: LoadProgress): [string, string | number][] {
-  const read = loading.loader.source.offset;
-  const used = loading.loader.info.usedMemory;
+  const read = loading.readBytes;
+  const used = loading.info.usedMemory;
   let percent = 0;
   let left = 1;
   if (loading.totalBytes > 0) {

@@ -1,35 +1,28 @@
 /**
- * Writing a point-in-time image of all databases while the server goes on: the encoder between the store's cut (store/snapshot.ts) and a sink.
+ * Writing a point-in-time image of all databases while the server goes on: what stands between the store's cut (store/snapshot.ts) and a sink.
  *
- *   store walk --due refs--> Snapshot.step(budget) --> RdbWriter --chunks--> sink: a file, replicas' sockets, the AOF's base
+ *   store walk --due refs--> Snapshot.step(budget) --> Encoder --> RdbWriter --chunks--> sink: a file, replicas' sockets, the AOF's base
  *   store hook --an entry that is about to change-->   /   (written first; while a big collection is being written: into `aside`)
  *
  * HOT while saving: the hook runs inside commands. Driving it (how much of the time, where the bytes go) is the job's of snapshot_job.ts.
  */
 import type { Dict } from "../../store/dict.ts";
 import { RefList } from "../../store/dict.ts";
-import { idleSeconds, isLfuPolicy, lfuOf } from "../../store/access.ts";
-import { UNIT_MASK, m32, m8 } from "../../store/arena.ts";
-import { KEY_HEADER, expireOf, keyLength, keyStart, valueLength } from "../../store/entry.ts";
+import { KEY_HEADER, keyLength, valueLength } from "../../store/entry.ts";
 import type { Keyspace } from "../../store/keyspace.ts";
 import { beginSnapshot, endSnapshot, isDue, markDone, walkDatabase, walkStep } from "../../store/snapshot.ts";
-import { readClock } from "../../time/clock.ts";
-import { OP_EXPIRE_MS, OP_FREQ, OP_FUNCTION2, OP_IDLE, OP_RESIZEDB, OP_SELECTDB } from "./rdb_format.ts";
-import { saveBig, saveValue, valueType } from "./rdb_save_value.ts";
+import { clock, readClock } from "../../time/clock.ts";
+import { CommandEncoder, timestampLine } from "./command_encoder.ts";
 import { RdbWriter, giveChunk, type ChunkSink } from "./rdb_writer.ts";
+import { RdbEncoder, type Encoder, type RdbOptions } from "./snapshot_encoder.ts";
 
-export interface SnapshotOptions {
+export interface SnapshotOptions extends RdbOptions {
   databases: readonly Keyspace[];
-  /** 9, 10 or 11. */
-  version: number;
   compress: boolean;
   checksum: boolean;
-  /** Facts about the file, in order. */
-  aux: readonly (readonly [string, string])[];
-  /** Function libraries. */
-  libraries: readonly Buffer[];
-  /** The policy is LRU or LFU: access words are saved. */
-  access: boolean;
+  /** The commands that make the data instead of an RDB; `stamp`: with the time in front. */
+  commands: boolean;
+  stamp: boolean;
 }
 
 /** Keys handed out by the walk at once, and between two looks at the clock. */
@@ -45,15 +38,6 @@ class Aside implements ChunkSink {
   write(chunk: Buffer): void {
     this.chunks.push(chunk);
     this.bytes += chunk.length;
-  }
-}
-
-/** Function libraries, where the format has them. */
-export function saveLibraries(w: RdbWriter, version: number, libraries: readonly Buffer[]): void {
-  if (version < 10) return;
-  for (const code of libraries) {
-    w.byte(OP_FUNCTION2);
-    w.string(code, 0, code.length);
   }
 }
 
@@ -74,8 +58,9 @@ export class Snapshot {
   /** The big collection that is being written, its ref, and what must follow it. */
   private big: Generator<void, void> | null;
   private bigRef: number;
+  private readonly encoder: Encoder;
   private aside: Aside | null;
-  private asideWriter: RdbWriter | null;
+  private asideEncoder: Encoder | null;
   private asideSelected: number;
   private over: boolean;
 
@@ -87,6 +72,7 @@ export class Snapshot {
     this.sizes = options.databases.map((ks) => [ks.main.count, ks.volatile.count] as const);
     this.sized = options.databases.map(() => false);
     this.writer = new RdbWriter(sink, options.compress, options.checksum);
+    this.encoder = this.encoderOn(this.writer);
     this.savedEarlyBytes = 0;
     this.selected = -1;
     this.list = new RefList(64);
@@ -94,16 +80,20 @@ export class Snapshot {
     this.big = null;
     this.bigRef = 0;
     this.aside = null;
-    this.asideWriter = null;
+    this.asideEncoder = null;
     this.asideSelected = -1;
     this.over = false;
     beginSnapshot(
       options.databases.map((ks): Dict => ks.main),
       (db, ref) => this.changing(db, ref),
     );
-    this.writer.header(options.version);
-    for (const [name, value] of options.aux) this.writer.aux(name, value);
-    saveLibraries(this.writer, options.version, options.libraries);
+    this.encoder.head();
+  }
+
+  private encoderOn(writer: RdbWriter): Encoder {
+    const { options } = this;
+    if (!options.commands) return new RdbEncoder(writer, options);
+    return new CommandEncoder(writer, options.libraries, options.stamp ? timestampLine(Math.floor(clock.nowMs / 1000)) : Buffer.alloc(0));
   }
 
   /**
@@ -146,9 +136,9 @@ export class Snapshot {
   private finish(complete: boolean): void {
     this.over = true;
     this.big = null;
-    this.asideWriter?.dispose();
+    this.asideEncoder?.writer.dispose();
     endSnapshot(complete);
-    if (complete) this.writer.footer();
+    if (complete) this.encoder.foot();
     else this.writer.dispose();
   }
 
@@ -178,11 +168,10 @@ export class Snapshot {
   private startEntry(db: number, ref: number): void {
     if (db !== this.selected) {
       this.selected = db;
-      this.select(this.writer, db);
+      this.select(this.encoder, db);
     }
-    const type = this.entryHead(this.writer, ref);
-    if (saveValue(this.writer, ref, type)) {
-      this.big = saveBig(this.writer, ref, type);
+    if (this.encoder.entry(ref)) {
+      this.big = this.encoder.big(ref);
       this.bigRef = ref;
       return;
     }
@@ -190,38 +179,9 @@ export class Snapshot {
     this.processed++;
   }
 
-  private select(w: RdbWriter, db: number): void {
-    w.byte(OP_SELECTDB);
-    w.length(db);
-    if (this.sized[db]) return;
+  private select(encoder: Encoder, db: number): void {
+    encoder.select(db, this.sized[db] ? null : this.sizes[db]);
     this.sized[db] = true;
-    w.byte(OP_RESIZEDB);
-    w.length(this.sizes[db][0]);
-    w.length(this.sizes[db][1]);
-  }
-
-  /** All of an entry that stands before its value; returns the type. */
-  private entryHead(w: RdbWriter, ref: number): number {
-    const expire = expireOf(ref);
-    if (expire >= 0) {
-      w.byte(OP_EXPIRE_MS);
-      w.millis(expire);
-    }
-    if (this.options.access) {
-      const word = m32[ref >>> 23][((ref & UNIT_MASK) << 1) + 2];
-      if (isLfuPolicy()) {
-        w.byte(OP_FREQ);
-        w.byte(lfuOf(word));
-      } else {
-        w.byte(OP_IDLE);
-        w.length(idleSeconds(word));
-      }
-    }
-    const type = valueType(ref, this.options.version);
-    w.byte(type);
-    const start = keyStart(ref, KEY_HEADER);
-    w.string(m8[ref >>> 23], start, start + keyLength(ref, KEY_HEADER));
-    return type;
   }
 
   /** Goes on with the big collection until `end` (a clock value). True when it is written. */
@@ -238,32 +198,31 @@ export class Snapshot {
 
   /** Writes an entry wholly into the buffer beside. */
   private putAside(db: number, ref: number): void {
-    if (this.asideWriter === null) {
+    if (this.asideEncoder === null) {
       this.aside = new Aside();
-      this.asideWriter = new RdbWriter(this.aside, this.options.compress, false);
+      this.asideEncoder = this.encoderOn(new RdbWriter(this.aside, this.options.compress, false));
       this.asideSelected = this.selected;
     }
-    const w = this.asideWriter;
+    const encoder = this.asideEncoder;
     if (db !== this.asideSelected) {
       this.asideSelected = db;
-      this.select(w, db);
+      this.select(encoder, db);
     }
-    const type = this.entryHead(w, ref);
-    if (saveValue(w, ref, type)) for (const all = saveBig(w, ref, type); !all.next().done;);
+    if (encoder.entry(ref)) for (const all = encoder.big(ref); !all.next().done;);
     markDone(ref);
     this.processed++;
   }
 
   private appendAside(): void {
-    if (this.asideWriter === null) return;
-    this.asideWriter.flush();
+    if (this.asideEncoder === null) return;
+    this.asideEncoder.writer.flush();
     for (const chunk of this.aside!.chunks) {
       this.writer.raw(chunk, 0, chunk.length);
       giveChunk(chunk);
     }
-    this.asideWriter.dispose();
+    this.asideEncoder.writer.dispose();
     this.selected = this.asideSelected;
     this.aside = null;
-    this.asideWriter = null;
+    this.asideEncoder = null;
   }
 }

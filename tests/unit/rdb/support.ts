@@ -27,6 +27,8 @@ export function snapshotOptions(options: Partial<SnapshotOptions> = {}): Snapsho
     aux: [["redis-ver", "7.2.4"]],
     libraries: [],
     access: false,
+    commands: false,
+    stamp: false,
     ...options,
   };
 }

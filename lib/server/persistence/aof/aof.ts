@@ -1,138 +1,104 @@
 /**
- * Append only files: what was changed is written before its reply leaves, synced as appendfsync says, and rewritten when it has grown.
- * `feed` and `write` are warm: they run for each event with writes. Redis aof.c (multi part, 7.0).
+ * Append only files: when they are on, what is loaded at boot, and how they are written anew when they have grown. Cold.
+ * Redis aof.c (multi part, 7.0).
  *
- *   propagation -> feed -> pending bytes -> write (end of the event) -> incremental file -> fsync: always | every second | no
+ *   boot: manifest --> base, incremental files (load.ts) --> the last one is gone on with
+ *   propagation --> AofWriter (writer.ts) --> incremental file
  *   rewrite: a new incremental file begins, a snapshot becomes the next base, the old files are history and go
  *
- * The base is always an RDB. A write goes to the file at once even while a sync is under way: a reply never leaves before its write.
+ * `waiting`: turned on while the server runs; commands gather in a temporary file until the first base is there, and count from then on.
  * A full sync from a master replaces the data: the files rest while it is loaded, and begin anew with a base of what came.
  */
-import {
-  closeSync,
-  existsSync,
-  fdatasync,
-  fdatasyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  unlink,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
+import { renameSync, unlinkSync } from "node:fs";
+import { constants } from "node:os";
 import { strerror } from "../../../bytes/errno.ts";
-import { encodeCommand } from "../../../clients/call.ts";
+import { BLOCKED_ON_SCRIPT } from "../../../clients/blocking.ts";
 import type { Call } from "../../../clients/call.ts";
+import { FLAG_DENY_BLOCKING } from "../../../clients/client.ts";
 import type { Run } from "../../../clients/command.ts";
-import { GATE_MISCONF } from "../../../clients/command.ts";
-import { replaceFileSync, syncDirectorySync } from "../../../os/files.ts";
+import { syncDirectorySync } from "../../../os/files.ts";
 import { errorLine } from "../../../resp/errors.ts";
 import { clock } from "../../../time/clock.ts";
 import { debugParts } from "../../debug.ts";
-import type { Consumer } from "../../propagation.ts";
+import { debugSwitches } from "../../debug_switches.ts";
 import type { Server, ShutdownWish } from "../../server.ts";
 import { FileSink } from "../file_sink.ts";
 import { KILLED, type Persistence } from "../persistence.ts";
 import { named } from "../save_helper.ts";
 import type { SnapshotJob } from "../snapshot_job.ts";
-import { emptyManifest, manifestText, parseManifest, type Manifest } from "./manifest.ts";
-import { loadAofFile } from "./load.ts";
+import { AofFiles } from "./files.ts";
+import { AofProgress, loadAofFile } from "./load.ts";
+import type { AofFile } from "./manifest.ts";
+import { AofWriter } from "./writer.ts";
 
 type State = "off" | "on" | "waiting";
 
-const PENDING_BYTES = 64 * 1024;
 /** After failed rewrites the next one waits: minutes doubling up to an hour (Redis aofRewriteLimited). */
 const LIMIT_FAILURES = 3;
 const LIMIT_MAX_MINUTES = 60;
 const RETRY_MS = 1000;
 
-export class Aof implements Consumer {
+/** A rewrite that runs: the base it makes, and how many incremental files it makes superfluous. */
+interface Rewrite {
+  job: SnapshotJob | null;
+  pid: number;
+  startMs: number;
+  base: AofFile;
+  covered: number;
+}
+
+export class Aof {
   private readonly server: Server;
   private readonly persistence: Persistence;
+  readonly writer: AofWriter;
+  private readonly files: AofFiles;
   state: State;
-  private manifest: Manifest;
-  private fd: number;
-  /** Bytes of the file that is written. */
-  private fileBytes: number;
-  private pending: Buffer;
-  private n: number;
-  private selectedDb: number;
-  private stampS: number;
-  // ---- sync
-  private unsynced: boolean;
-  private syncing: boolean;
-  private lastSyncMs: number;
-  private delayedSyncs: number;
-  /** Set by replication: offset of the stream, and who wants to know that more of it is on the disk. */
-  streamOffset: () => number;
-  onSynced: () => void;
-  /** Of the stream, what is on the disk; it counts once the state is `on`. */
-  private synced: number;
-  private writeError: string;
-  private retryMs: number;
-  // ---- rewrite
-  private job: SnapshotJob | null;
+  private rewriting: Rewrite | null;
   private scheduled: boolean;
-  private rewriteStartMs: number;
   private lastTookS: number;
   private lastOk: boolean;
   private rewrites: number;
   private failures: number;
+  /** One that could not begin is tried again after this. */
   private notBeforeMs: number;
-  /** Bytes of all files, and of them after the last rewrite or load. */
-  currentBytes: number;
+  /** The limiter: the wait there is, or was last, and its end; 0: none. */
+  private limitMinutes: number;
+  private limitEndMs: number;
+  /** Bytes of all files when the writer had written `countedFrom`, and after the last rewrite or load. */
+  private counted: number;
+  private countedFrom: number;
   private baseBytes: number;
-  /** The incremental file of `waiting`: named when its first base is there. */
-  private temporaryIncr: string;
 
   constructor(server: Server, persistence: Persistence) {
     this.server = server;
     this.persistence = persistence;
+    this.writer = new AofWriter(server, persistence);
+    this.files = new AofFiles(server);
     this.state = "off";
-    this.manifest = emptyManifest();
-    this.fd = -1;
-    this.fileBytes = 0;
-    this.pending = Buffer.allocUnsafeSlow(PENDING_BYTES);
-    this.n = 0;
-    this.selectedDb = -1;
-    this.stampS = 0;
-    this.unsynced = false;
-    this.syncing = false;
-    this.lastSyncMs = 0;
-    this.delayedSyncs = 0;
-    this.streamOffset = () => 0;
-    this.onSynced = () => {};
-    this.synced = 0;
-    this.writeError = "";
-    this.retryMs = 0;
-    this.job = null;
+    this.rewriting = null;
     this.scheduled = false;
-    this.rewriteStartMs = 0;
     this.lastTookS = -1;
     this.lastOk = true;
     this.rewrites = 0;
     this.failures = 0;
     this.notBeforeMs = 0;
-    this.currentBytes = 0;
+    this.limitMinutes = 0;
+    this.limitEndMs = 0;
+    this.counted = 0;
+    this.countedFrom = 0;
     this.baseBytes = 0;
-    this.temporaryIncr = "";
     this.join();
   }
 
   private join(): void {
-    const { server } = this;
+    const { server, writer } = this;
     this.persistence.aofLines = () => this.lines();
     const { parts, config } = server;
     const before = parts.beforeFlush;
-    parts.beforeFlush = () => {
-      if (this.n > 0) this.write();
-      return before();
-    };
+    parts.beforeFlush = () => before() && writer.turn();
+    parts.aofBufferBytes = () => writer.pendingBytes;
     const misconf = parts.misconf;
-    parts.misconf = () => (this.writeError !== "" ? errorLine(`MISCONF Errors writing to the AOF file: ${this.writeError}`) : misconf());
+    parts.misconf = () => (writer.error !== "" ? errorLine(`MISCONF Errors writing to the AOF file: ${writer.error}`) : misconf());
     const shutdown = parts.beforeShutdown;
     parts.beforeShutdown = async (wish) => {
       const refused = this.state === "off" ? null : this.beforeShutdown(wish);
@@ -147,343 +113,158 @@ export class Aof implements Consumer {
   /** The reason why the process may not end now, or null: everything is on the disk. */
   private beforeShutdown(wish: ShutdownWish): string | null {
     const { log } = this.server;
-    if (this.state === "waiting" && this.job !== null) {
+    if (this.state === "waiting" && this.rewriting !== null) {
       // The files still hold other data than this.
       if (!wish.force) return "Writing initial AOF, can't exit.";
       log.warning("Writing initial AOF. Exit anyway.");
     }
-    if (this.job !== null) {
+    if (this.rewriting !== null) {
       log.warning("There is a child rewriting the AOF. Killing it!");
-      this.job.abort(KILLED);
+      this.rewriting.job?.abort(KILLED);
     }
     log.notice("Calling fsync() on the AOF file.");
-    this.write();
-    if (this.fd >= 0) fdatasyncSync(this.fd);
+    const failed = this.writer.flushNow();
+    if (failed !== null) log.warning(`Fail to fsync the AOF file: ${failed}.`);
     return null;
   }
 
-  private get directory(): string {
-    return this.server.config.text("appenddirname");
+  /** Offset of the stream that is on the disk; -1 while append only files are off. */
+  get syncedOffset(): number {
+    return this.state === "off" ? -1 : this.state === "on" ? this.writer.synced : 0;
   }
-  private get base(): string {
-    return this.server.config.text("appendfilename");
+  private get currentBytes(): number {
+    return this.counted + this.writer.writtenBytes - this.countedFrom;
   }
-  private path(name: string): string {
-    return `${this.directory}/${name}`;
-  }
-  private get manifestPath(): string {
-    return this.path(`${this.base}.manifest`);
+  private count(bytes: number, base: number): void {
+    this.counted = bytes;
+    this.countedFrom = this.writer.writtenBytes;
+    this.baseBytes = base;
   }
 
   // ------------------------------------------------------------------------------------------------ boot
 
   /** Loads what is there and opens the file to write. False: append only files are off, the RDB is to be loaded. */
   async boot(): Promise<boolean> {
-    const { server } = this;
+    const { server, files } = this;
     const { config, log } = server;
+    files.read();
     if (!config.bool("appendonly")) return false;
     try {
-      this.makeDirectory();
+      files.makeDirectory();
     } catch (error) {
-      server.process.fail(`Can't open or create append-only dir ${this.directory}: ${strerror(error)}`);
+      server.process.fail(`Can't open or create append-only dir ${files.directory}: ${strerror(error)}`);
     }
-    this.readManifest();
-    this.upgrade();
+    files.upgrade();
     for (const load = this.load(); !load.next().done;) await new Promise<void>((done) => setImmediate(done));
-    this.selectedDb = -1;
-    if (this.manifest.base === null && this.manifest.incrs.length === 0) {
-      this.manifest.baseSeq++;
-      const name = `${this.base}.${this.manifest.baseSeq}.base.rdb`;
-      log.notice(`Creating AOF base file ${name} on server start`);
-      const error = this.persistence.writeBase(this.path(name));
-      if (error !== null) server.process.fail(`Can't create AOF base file: ${error}`);
-      this.manifest.base = { name, seq: this.manifest.baseSeq };
+    const empty = files.live.length === 0;
+    if (empty) this.firstBase();
+    const last = files.manifest.incrs.at(-1);
+    const incr = last ?? files.addIncr();
+    try {
+      this.writer.open(files.path(incr.name));
+    } catch (error) {
+      server.process.fail(`Can't open the append-only file ${incr.name}: ${strerror(error)}`);
     }
-    const last = this.manifest.incrs.at(-1);
-    if (last !== undefined) this.open(last.name);
-    else {
-      const name = this.nextIncr();
-      log.notice(`Creating AOF incr file ${name} on server start`);
-      this.open(name);
-    }
-    this.persist();
+    if (!files.persist()) server.process.fail("The AOF manifest cannot be written");
+    log.notice(`${last === undefined ? "Creating" : "Opening"} AOF incr file ${incr.name} on server start`);
     this.state = "on";
-    server.propagation.aof = this;
-    this.deleteHistory();
+    server.propagation.aof = this.writer;
+    files.deleteHistory();
     return true;
   }
 
-  private makeDirectory(): void {
-    if (!existsSync(this.directory)) mkdirSync(this.directory, { mode: 0o755 });
+  private firstBase(): void {
+    const { files, server } = this;
+    const base = files.nextBase(this.commands);
+    if (this.persistence.writeBase(files.path(base.name), this.commands ? "commands" : "base") !== null)
+      server.process.fail(`Can't create AOF base file ${base.name}`);
+    files.setBase(base);
+    server.log.notice(`Creating AOF base file ${base.name} on server start`);
   }
 
-  private readManifest(): void {
-    if (!existsSync(this.manifestPath)) return;
-    const read = parseManifest(readFileSync(this.manifestPath, "latin1"));
-    if ("error" in read) {
-      process.stderr.write(`\n*** FATAL AOF MANIFEST FILE ERROR ***\n`);
-      if (read.line > 0) process.stderr.write(`Reading the manifest file, at line ${read.line}\n`);
-      process.stderr.write(`${read.error}\n`);
-      this.server.process.fail(`${read.error} (${this.manifestPath}, line ${read.line})`);
-    }
-    this.manifest = read;
-  }
-
-  /** A single file of an older Redis becomes the base. */
-  private upgrade(): void {
-    if (existsSync(this.manifestPath) || !existsSync(this.base) || !statSync(this.base).isFile()) return;
-    renameSync(this.base, this.path(this.base));
-    this.manifest.base = { name: this.base, seq: 1 };
-    this.manifest.baseSeq = 1;
-    this.persist();
-    this.server.log.notice(
-      `Successfully migrated an old-style AOF configuration (${this.base}) into the AOF directory (${this.directory}).`,
-    );
+  /** A base is to be commands instead of an RDB. */
+  private get commands(): boolean {
+    return !this.server.config.bool("aof-use-rdb-preamble");
   }
 
   /** Loads all files; yields when others should have a turn. */
   private *load(): Generator<void, void> {
-    const { server } = this;
+    const { server, files } = this;
     const { log } = server;
-    const files = [...(this.manifest.base === null ? [] : [this.manifest.base]), ...this.manifest.incrs];
-    if (files.length === 0) return;
-    const started = performance.now();
-    server.setLoading(true);
-    for (const [i, file] of files.entries()) {
-      const path = this.path(file.name);
-      if (!existsSync(path)) server.process.fail(`The AOF file ${file.name} doesn't exist`);
-      const from = performance.now();
-      yield* loadAofFile(server, this.persistence, path, i === files.length - 1);
-      const kind = file === this.manifest.base ? "base" : "incr";
-      log.notice(`DB loaded from ${kind} file ${file.name}: ${((performance.now() - from) / 1000).toFixed(3)} seconds`);
+    const all = files.live;
+    if (all.length === 0) return;
+    for (const file of all)
+      if (!files.isThere(file)) server.process.fail(`The append log file ${file.name} doesn't exist: No such file or directory`);
+    const sizes = all.map((f) => files.sizeOf(f));
+    const total = sizes.reduce((sum, n) => sum + n, 0);
+    if (total > 0) {
+      const started = performance.now();
+      const progress = new AofProgress(total);
+      server.setLoading(true, progress);
+      for (const [i, file] of all.entries()) {
+        const from = performance.now();
+        const whole = yield* loadAofFile(server, this.persistence, files, file, i === all.length - 1, progress);
+        if (!whole) continue;
+        const kind = file === files.manifest.base ? "base" : "incr";
+        log.notice(`DB loaded from ${kind} file ${file.name}: ${((performance.now() - from) / 1000).toFixed(3)} seconds`);
+      }
+      server.setLoading(false);
+      log.notice(`DB loaded from append only file: ${((performance.now() - started) / 1000).toFixed(3)} seconds`);
     }
-    server.setLoading(false);
-    log.notice(`DB loaded from append only file: ${((performance.now() - started) / 1000).toFixed(3)} seconds`);
-    this.currentBytes = files.reduce((sum, f) => sum + statSync(this.path(f.name)).size, 0);
-    this.baseBytes = this.currentBytes;
+    this.count(total, files.manifest.base === null ? 0 : sizes[0]);
     server.propagation.dirty = 0;
-  }
-
-  private nextIncr(): string {
-    this.manifest.incrSeq++;
-    const name = `${this.base}.${this.manifest.incrSeq}.incr.aof`;
-    this.manifest.incrs.push({ name, seq: this.manifest.incrSeq });
-    return name;
-  }
-
-  /** Opens a file of the directory to append to it. */
-  private open(name: string): void {
-    const fd = openSync(this.path(name), "a", 0o644);
-    this.close();
-    this.fd = fd;
-    this.fileBytes = statSync(this.path(name)).size;
-    this.selectedDb = -1;
-  }
-  private close(): void {
-    if (this.fd < 0) return;
-    try {
-      fdatasyncSync(this.fd);
-    } catch {
-      // what could be synced was; the error shows at the next write
-    }
-    closeSync(this.fd);
-    this.fd = -1;
-  }
-
-  /** Writes the manifest; false when the disk would not have it. */
-  private persist(): boolean {
-    const failed = replaceFileSync(this.manifestPath, manifestText(this.manifest));
-    if (failed !== null) this.server.log.warning(`Failed to persist the AOF manifest file: ${failed.reason}`);
-    return failed === null;
-  }
-
-  private deleteHistory(): void {
-    if (this.manifest.history.length === 0 || this.server.config.bool("aof-disable-auto-gc")) return;
-    const gone = this.manifest.history;
-    this.manifest.history = [];
-    if (!this.persist()) return;
-    for (const f of gone) {
-      this.server.log.notice(`Removing the history file ${f.name} in the background`);
-      unlink(this.path(f.name), () => {});
-    }
-  }
-
-  // ------------------------------------------------------------------------------------------------ writing
-
-  /** Propagation's consumer. */
-  feed(db: number, b: Buffer, start: number, end: number): void {
-    if (this.server.config.bool("aof-timestamp-enabled")) {
-      const s = Math.floor(clock.nowMs / 1000);
-      if (s > this.stampS) {
-        this.stampS = s;
-        this.put(Buffer.from(`#TS:${s}\r\n`), 0, `#TS:${s}\r\n`.length);
-      }
-    }
-    if (db >= 0 && db !== this.selectedDb) {
-      this.selectedDb = db;
-      const select = encodeCommand(["SELECT", db]);
-      this.put(select, 0, select.length);
-    }
-    this.put(b, start, end);
-    this.server.dispatcher.needsBeforeFlush = true;
-  }
-
-  private put(b: Buffer, start: number, end: number): void {
-    const k = end - start;
-    if (this.n + k > this.pending.length) {
-      const bigger = Buffer.allocUnsafeSlow(Math.max(this.pending.length * 2, this.n + k));
-      this.pending.copy(bigger, 0, 0, this.n);
-      this.pending = bigger;
-    }
-    b.copy(this.pending, this.n, start, end);
-    this.n += k;
-  }
-
-  /** Everything pending goes to the file, and with `always` to the disk. */
-  private write(): void {
-    if (this.n === 0 || this.fd < 0) {
-      if (this.fd < 0) this.n = 0;
-      return;
-    }
-    const policy = this.server.config.choice("appendfsync");
-    if (this.writeError !== "" && clock.nowMs < this.retryMs) return;
-    let written = 0;
-    try {
-      while (written < this.n) written += writeSync(this.fd, this.pending, written, this.n - written);
-      if (policy === "always") {
-        fdatasyncSync(this.fd);
-        this.lastSyncMs = clock.nowMs;
-        this.synced = this.streamOffset();
-      } else this.unsynced = true;
-    } catch (error) {
-      return this.failed(error, written, policy);
-    }
-    this.fileBytes += this.n;
-    this.currentBytes += this.n;
-    this.n = 0;
-    if (this.pending.length > 4 * 1024 * 1024) this.pending = Buffer.allocUnsafeSlow(PENDING_BYTES);
-    this.solved();
-    if (policy === "always") this.onSynced();
-  }
-
-  /** Offset of the stream that is on the disk; -1 while append only files are off. */
-  get syncedOffset(): number {
-    return this.state === "off" ? -1 : this.state === "on" ? this.synced : 0;
-  }
-
-  /** Everything is written, or synced, again. */
-  private solved(): void {
-    if (this.writeError === "") return;
-    this.writeError = "";
-    this.server.log.warning("AOF write error looks solved. The server can write again.");
-    this.server.setGate(GATE_MISCONF, this.persistence.failing);
-  }
-
-  /** The disk did not take it: what went in half is taken back, writes are refused until it goes. */
-  private failed(error: unknown, written: number, policy: string): void {
-    const { server } = this;
-    server.log.warning(`Error writing to the AOF file: ${strerror(error)}`);
-    if (policy === "always") {
-      server.process.fail("Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...");
-    }
-    if (written > 0) {
-      try {
-        ftruncateSync(this.fd, this.fileBytes);
-      } catch {
-        // It cannot be taken back: it counts as written.
-        this.pending.copy(this.pending, 0, written, this.n);
-        this.n -= written;
-        this.fileBytes += written;
-      }
-    }
-    this.writeError = strerror(error);
-    this.retryMs = clock.nowMs + RETRY_MS;
-    server.setGate(GATE_MISCONF, true);
-  }
-
-  private cron(nowMs: number): void {
-    if (this.state === "off") {
-      // BGREWRITEAOF inside EXEC waits for its end with AOF off, too.
-      if (this.scheduled) this.maybeRewrite(nowMs);
-      return;
-    }
-    if (this.n > 0) this.write();
-    if (
-      this.unsynced &&
-      !this.syncing &&
-      this.server.config.choice("appendfsync") === "everysec" &&
-      nowMs - this.lastSyncMs >= 1000 &&
-      !this.quietWhileSaving()
-    ) {
-      this.syncing = true;
-      this.unsynced = false;
-      const { fd } = this;
-      const offset = this.streamOffset();
-      fdatasync(fd, (error) => {
-        this.syncing = false;
-        this.lastSyncMs = clock.nowMs;
-        if (fd !== this.fd) return;
-        if (error) {
-          this.unsynced = true;
-          this.failed(error, 0, "everysec");
-          return;
-        }
-        if (this.n === 0) this.solved();
-        this.synced = Math.max(this.synced, offset);
-        this.onSynced();
-      });
-    } else if (this.syncing && nowMs - this.lastSyncMs > 3000) this.delayedSyncs++;
-    this.maybeRewrite(nowMs);
-  }
-
-  private quietWhileSaving(): boolean {
-    return this.server.config.bool("no-appendfsync-on-rewrite") && this.persistence.busy;
   }
 
   // ------------------------------------------------------------------------------------------------ on and off
 
   /** CONFIG SET appendonly yes: a rewrite makes the first base. */
   private turnOn(): string | null {
+    const { log, dispatcher, propagation } = this.server;
     if (this.state !== "off") return null;
-    try {
-      this.makeDirectory();
-      this.readManifest();
-    } catch (error) {
-      return `Unable to turn on AOF. Check server logs. (${strerror(error)})`;
-    }
     this.state = "waiting";
-    this.server.propagation.aof = this;
-    if (this.server.dispatcher.depth > 1) {
+    propagation.aof = this.writer;
+    if (dispatcher.depth > 1) {
       this.scheduled = true;
-      this.server.log.notice("AOF was enabled during a transaction. An AOF background was scheduled to start when possible.");
-    } else if (this.persistence.busy) {
+      log.notice("AOF was enabled during a transaction. An AOF background was scheduled to start when possible.");
+    } else if (this.persistence.busy && this.rewriting === null) {
       this.scheduled = true;
-      this.server.log.notice(
+      log.notice(
         "AOF was enabled but there is already another background operation. An AOF background was scheduled to start when possible.",
       );
-    } else if (!this.rewrite()) {
-      this.state = "off";
-      this.server.propagation.aof = null;
-      return "Unable to turn on AOF. Check server logs.";
+    } else {
+      if (this.rewriting !== null) {
+        // Nothing has gathered what was changed since it began.
+        log.notice(
+          "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and starting a rewrite now.",
+        );
+        this.rewriting.job?.abort(KILLED);
+      }
+      if (!this.rewrite()) {
+        this.state = "off";
+        propagation.aof = null;
+        log.warning(
+          "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above logs for more info about the error.",
+        );
+        return "Unable to turn on AOF. Check server logs.";
+      }
     }
     return null;
   }
 
   private turnOff(): string | null {
     if (this.state === "off") return null;
-    this.write();
-    this.job?.abort(KILLED);
-    this.close();
-    this.dropTemporary();
+    const { log, propagation } = this.server;
+    const failed = this.writer.flushNow();
+    if (failed !== null) log.warning(`Fail to fsync the AOF file: ${failed}`);
+    if (this.rewriting !== null) {
+      log.notice(`Killing running AOF rewrite child: ${this.rewriting.pid}`);
+      this.rewriting.job?.abort(KILLED);
+    }
+    this.writer.close();
+    if (this.state === "waiting") this.dropTemporary();
     this.state = "off";
     this.scheduled = false;
-    if (this.writeError !== "") {
-      this.writeError = "";
-      this.server.setGate(GATE_MISCONF, this.persistence.failing);
-    }
-    this.n = 0;
-    this.unsynced = false;
-    this.server.propagation.aof = null;
+    propagation.aof = null;
     return null;
   }
 
@@ -496,185 +277,207 @@ export class Aof implements Consumer {
     if (refused === null) return;
     this.server.log.warning("Failed to enable the AOF after the synchronization with the master. Trying again.");
     this.state = "waiting";
-    this.server.propagation.aof = this;
+    this.server.propagation.aof = this.writer;
     this.notBeforeMs = clock.nowMs + RETRY_MS;
   }
 
   private dropTemporary(): void {
-    if (this.temporaryIncr === "") return;
     try {
-      unlinkSync(this.path(this.temporaryIncr));
+      unlinkSync(this.files.path(this.files.temporaryIncr));
     } catch {
       // gone
     }
-    this.temporaryIncr = "";
   }
 
   // ------------------------------------------------------------------------------------------------ rewrite
 
-  private maybeRewrite(nowMs: number): void {
+  private cron(nowMs: number): void {
+    if (this.state !== "off") this.writer.cron(nowMs);
     const { config, log } = this.server;
-    if (this.job !== null || this.persistence.busy) return;
-    if (this.scheduled) {
-      if (nowMs >= this.notBeforeMs) this.rewrite();
+    if (this.rewriting !== null || this.persistence.busy || this.server.loading) return;
+    if (this.scheduled || this.state === "waiting") {
+      if (nowMs >= this.notBeforeMs && !this.limited(nowMs)) this.rewrite();
       return;
     }
-    if (this.state === "waiting") {
-      if (nowMs >= this.notBeforeMs) this.rewrite();
-      return;
-    }
+    if (this.state === "off") return;
     const percentage = config.number("auto-aof-rewrite-percentage");
     if (percentage === 0 || this.currentBytes <= config.number("auto-aof-rewrite-min-size")) return;
     const growth = Math.floor((this.currentBytes * 100) / Math.max(1, this.baseBytes)) - 100;
-    if (growth < percentage || nowMs < this.notBeforeMs) return;
+    if (growth < percentage || nowMs < this.notBeforeMs || this.limited(nowMs)) return;
     log.notice(`Starting automatic rewriting of AOF on ${growth}% growth`);
     this.rewrite();
   }
 
-  /** Begins a rewrite. False: it cannot begin now. */
-  rewrite(): boolean {
-    const { server, persistence } = this;
-    const { log } = server;
-    if (this.job !== null || persistence.busy) return false;
-    this.scheduled = false;
-    this.write();
-    // What the disk did not take is in the data as well: in the next file it would be done twice.
-    if (this.n > 0) return this.later();
-    try {
-      this.makeDirectory();
-    } catch (error) {
-      log.warning(`Can't open or create append-only dir ${this.directory}: ${strerror(error)}`);
-      return this.later();
-    }
-    try {
-      if (this.state === "off") this.readManifest();
-      if (this.state === "waiting") {
-        this.dropTemporary();
-        this.temporaryIncr = `temp-${this.base}.incr`;
-        this.open(this.temporaryIncr);
-        ftruncateSync(this.fd, 0);
-        this.fileBytes = 0;
-        this.synced = this.streamOffset();
-      } else if (this.state === "on" && !this.nextFile()) return this.later();
-    } catch (error) {
-      log.warning(`Can't open the append-only file: ${strerror(error)}`);
-      return this.later();
-    }
-    const incrs = this.manifest.incrs.length;
-    this.rewriteStartMs = clock.nowMs;
-    this.rewrites++;
-    const seq = this.manifest.baseSeq + 1;
-    const name = `${this.base}.${seq}.base.rdb`;
-    const temporary = named("aof", process.pid);
-    let pid = process.pid;
-    try {
-      this.job = persistence.startSnapshot(
-        () => {
-          const sink = new FileSink({
-            kind: "aof",
-            temporary,
-            target: this.path(name),
-            drained: () => this.job?.wake(),
-            failed: (reason) => this.job?.abort(reason),
-            log: (text) => log.warning(text),
-          });
-          ({ pid } = sink);
-          return sink;
-        },
-        (error) => this.rewritten(error, name, seq, incrs),
-      );
-    } catch (error) {
-      this.rewritten(strerror(error), name, seq, incrs);
+  /** After several failures in a row the next rewrite waits a minute, then two, up to an hour. */
+  private limited(nowMs: number): boolean {
+    if (this.failures < LIMIT_FAILURES) {
+      this.limitMinutes = this.limitEndMs = 0;
       return false;
     }
-    log.notice(`Background append only file rewriting started by pid ${pid}`);
-    return this.job !== null;
-  }
-
-  /** What is written from now on goes to a new file. False: the manifest cannot name it, so the old one stays. */
-  private nextFile(): boolean {
-    const m = this.manifest;
-    const name = this.nextIncr();
-    let made = false;
-    try {
-      // The file is there before it is named, and named before anything is in it.
-      closeSync(openSync(this.path(name), "a", 0o644));
-      made = this.persist();
-      if (made) this.open(name);
-    } finally {
-      if (!made) {
-        m.incrs.pop();
-        m.incrSeq--;
-      }
+    if (this.limitEndMs > 0) {
+      if (nowMs < this.limitEndMs) return true;
+      this.limitEndMs = 0;
+      return false;
     }
-    if (made) this.server.log.notice(`Creating AOF incr file ${name} on background rewrite`);
-    return made;
+    this.limitMinutes = this.limitMinutes === 0 ? 1 : Math.min(LIMIT_MAX_MINUTES, this.limitMinutes * 2);
+    this.limitEndMs = nowMs + this.limitMinutes * 60_000;
+    this.server.log.warning(
+      `Background AOF rewrite has repeatedly failed and triggered the limit, will retry in ${this.limitMinutes} minutes`,
+    );
+    return true;
   }
 
-  /** No rewrite now; the next one by itself not at once. */
-  private later(): false {
+  /** Begins a rewrite. False: it cannot begin now. */
+  rewrite(): boolean {
+    const { server, persistence, files } = this;
+    const { log } = server;
+    if (this.rewriting !== null || persistence.busy) return false;
+    if (!this.nextFile()) return this.notNow();
+    this.scheduled = false;
+    this.rewrites++;
+    const { commands } = this;
+    const base = files.nextBase(commands);
+    const mine: Rewrite = { job: null, pid: process.pid, startMs: clock.nowMs, base, covered: files.manifest.incrs.length };
+    // What follows the base: the file that has just begun.
+    if (this.state === "on") mine.covered--;
+    this.rewriting = mine;
+    const makeSink = (): FileSink => {
+      const sink = new FileSink({
+        kind: "aof",
+        temporary: named("aof", process.pid),
+        target: files.path(base.name),
+        drained: () => mine.job?.wake(),
+        failed: (reason) => mine.job?.abort(reason),
+        log: (text) => log.warning(text),
+      });
+      mine.pid = sink.pid;
+      return sink;
+    };
+    try {
+      mine.job = persistence.startSnapshot(makeSink, (error) => this.rewritten(mine, error), {
+        form: commands ? "commands" : "base",
+      });
+    } catch (error) {
+      log.warning(`Can't rewrite append only file in background: ${strerror(error)}`);
+      this.rewriting = null;
+      return this.notNow();
+    }
+    log.notice(`Background append only file rewriting started by pid ${mine.pid}`);
+    return true;
+  }
+
+  private notNow(): false {
+    this.lastOk = false;
     this.notBeforeMs = Math.max(this.notBeforeMs, clock.nowMs + RETRY_MS);
     return false;
   }
 
-  private rewritten(error: string | null, name: string, seq: number, incrs: number): void {
+  /** What is written from now on goes to a new file. False: it cannot be made, so the old one stays. */
+  private nextFile(): boolean {
+    const { files, writer } = this;
     const { log } = this.server;
-    this.job = null;
-    this.lastTookS = Math.floor((clock.nowMs - this.rewriteStartMs) / 1000);
-    if (error === KILLED) {
-      log.warning("Background AOF rewrite terminated by signal 10");
-      return;
+    let name = files.temporaryIncr;
+    try {
+      files.makeDirectory();
+    } catch (error) {
+      log.warning(`Can't open or create append-only dir ${files.directory}: ${strerror(error)}`);
+      return false;
     }
-    this.lastOk = error === null;
-    if (error !== null) {
-      log.warning(`Background AOF rewrite terminated with error: ${error}`);
-      this.failures++;
-      if (this.failures >= LIMIT_FAILURES) {
-        const minutes = Math.min(LIMIT_MAX_MINUTES, 2 ** (this.failures - LIMIT_FAILURES));
-        this.notBeforeMs = clock.nowMs + minutes * 60_000;
-        log.warning(`Background AOF rewrite has repeatedly failed and triggered the limit, will retry in ${minutes} minutes`);
+    if (this.state === "off") return true;
+    // What the disk did not take is in the data as well: in the next file it would be done twice.
+    if (!writer.write()) return false;
+    try {
+      if (this.state === "waiting") {
+        writer.open(files.path(name), true);
+        writer.synced = writer.streamOffset();
+        this.count(0, 0);
+      } else {
+        const made = files.makeIncr();
+        if (made === null) return false;
+        ({ name } = made);
+        writer.open(files.path(name));
       }
-      return;
+    } catch (error) {
+      log.warning(`Can't open the append-only file ${name}: ${strerror(error)}`);
+      return false;
     }
+    log.notice(`Creating AOF incr file ${name} on background rewrite`);
+    return true;
+  }
+
+  private rewritten(mine: Rewrite, error: string | null): void {
+    const { log } = this.server;
+    this.rewriting = null;
+    this.lastTookS = Math.floor((clock.nowMs - mine.startMs) / 1000);
+    if (error === null && this.install(mine)) return;
+    // A rewrite that was broken off on purpose is no failure.
+    if (error === KILLED) log.warning("Background AOF rewrite terminated by signal 10");
+    else {
+      this.lastOk = false;
+      this.failures++;
+      if (error !== null) {
+        const signal = constants.signals[error as NodeJS.Signals] as number | undefined;
+        log.warning(
+          signal === undefined ? "Background AOF rewrite terminated with error" : `Background AOF rewrite terminated by signal ${signal}`,
+        );
+      }
+    }
+    if (this.state !== "waiting") return;
+    // What gathered belongs to no base: the next rewrite begins from the data as it is then.
+    this.writer.close();
+    this.dropTemporary();
+    this.scheduled = true;
+  }
+
+  /** The base is in its place: the manifest names it, and what it makes superfluous goes. False: the disk would not have it. */
+  private install(mine: Rewrite): boolean {
+    const { files, writer } = this;
+    const { log } = this.server;
+    const { manifest: m } = files;
+    log.notice("Background AOF rewrite terminated with success");
+    const before = { base: m.base, baseSeq: m.baseSeq, incrs: [...m.incrs], incrSeq: m.incrSeq, history: [...m.history] };
+    files.setBase(mine.base);
+    m.history.push(...m.incrs.splice(0, mine.covered));
+    try {
+      if (this.state === "waiting") renameSync(files.path(files.temporaryIncr), files.path(files.addIncr().name));
+      syncDirectorySync(files.directory);
+      if (!files.persist()) throw new Error("The manifest cannot be written");
+    } catch (error) {
+      log.warning(`Error trying to put the rewritten AOF into place: ${strerror(error)}`);
+      Object.assign(m, before);
+      return false;
+    }
+    if (this.state !== "off") {
+      const bytes = files.sizeOf(mine.base) + m.incrs.reduce((sum, f) => sum + files.sizeOf(f), 0);
+      this.count(bytes, bytes);
+    }
+    files.deleteHistory();
+    this.lastOk = true;
     this.failures = 0;
     this.notBeforeMs = 0;
-    const m = this.manifest;
-    if (m.base !== null) m.history.push(m.base);
-    m.base = { name, seq };
-    m.baseSeq = seq;
+    log.notice("Background AOF rewrite finished successfully");
     if (this.state === "waiting") {
-      m.history.push(...m.incrs.splice(0));
-      const incr = this.nextIncr();
-      renameSync(this.path(this.temporaryIncr), this.path(incr));
-      this.temporaryIncr = "";
-    } else m.history.push(...m.incrs.splice(0, this.state === "off" ? incrs : Math.max(0, incrs - 1)));
-    syncDirectorySync(this.directory);
-    if (this.persist()) {
-      log.notice("Background AOF rewrite finished successfully");
-      if (this.state === "waiting") this.state = "on";
+      this.state = "on";
+      writer.onSynced();
     }
-    this.currentBytes = [m.base, ...m.incrs].reduce(
-      (sum, f) => sum + (existsSync(this.path(f.name)) ? statSync(this.path(f.name)).size : 0),
-      0,
-    );
-    this.baseBytes = this.currentBytes;
-    this.deleteHistory();
+    return true;
   }
 
   // ------------------------------------------------------------------------------------------------ commands, INFO
 
   /** INFO persistence, the aof_ lines. */
   lines(): [string, string | number][] {
+    const { writer, rewriting } = this;
     const lines: [string, string | number][] = [
       ["aof_enabled", this.state === "off" ? 0 : 1],
-      ["aof_rewrite_in_progress", this.job === null ? 0 : 1],
+      ["aof_rewrite_in_progress", rewriting === null ? 0 : 1],
       ["aof_rewrite_scheduled", this.scheduled ? 1 : 0],
       ["aof_last_rewrite_time_sec", this.lastTookS],
-      ["aof_current_rewrite_time_sec", this.job === null ? -1 : Math.floor((clock.nowMs - this.rewriteStartMs) / 1000)],
+      ["aof_current_rewrite_time_sec", rewriting === null ? -1 : Math.floor((clock.nowMs - rewriting.startMs) / 1000)],
       ["aof_last_bgrewrite_status", this.lastOk ? "ok" : "err"],
       ["aof_rewrites", this.rewrites],
       ["aof_rewrites_consecutive_failures", this.failures],
-      ["aof_last_write_status", this.writeError === "" ? "ok" : "err"],
+      ["aof_last_write_status", writer.error === "" ? "ok" : "err"],
       ["aof_last_cow_size", 0],
     ];
     if (this.state !== "off")
@@ -682,41 +485,57 @@ export class Aof implements Consumer {
         ["aof_current_size", this.currentBytes],
         ["aof_base_size", this.baseBytes],
         ["aof_pending_rewrite", this.scheduled ? 1 : 0],
-        ["aof_buffer_length", this.n],
-        ["aof_pending_bio_fsync", this.syncing ? 1 : 0],
-        ["aof_delayed_fsync", this.delayedSyncs],
+        ["aof_buffer_length", writer.pendingBytes],
+        ["aof_pending_bio_fsync", writer.isSyncing ? 1 : 0],
+        ["aof_delayed_fsync", writer.delayedSyncs],
       );
     return lines;
   }
 
-  /** DEBUG LOADAOF: what waits goes to the file, then everything is loaded from the files again, before anything else happens. */
+  /** DEBUG LOADAOF: what waits goes to the file, then everything is loaded from the files again; others hear -LOADING meanwhile. */
   private loadAgain(c: Call): void {
-    const { propagation, log } = this.server;
-    this.write();
-    if (this.n > 0) return c.out.errorText("ERR Error trying to write the AOF out, check server logs.");
+    const { propagation, log, service, dispatcher } = this.server;
+    const { client } = c;
+    if (!this.writer.write()) return c.out.errorText("ERR Error trying to write the AOF out, check server logs.");
     // What is loaded has been told to replicas and files already.
     const { replicas, aof } = propagation;
     propagation.replicas = null;
     propagation.aof = null;
     this.server.emptyAll(false);
-    for (const load = this.load(); !load.next().done;);
-    propagation.replicas = replicas;
-    propagation.aof = aof;
-    propagation.dirty = 0;
-    log.notice("Append Only File loaded by DEBUG LOADAOF");
-    c.out.ok();
+    const load = this.load();
+    const mayBlock = c.depth === 0 && (client.flags & FLAG_DENY_BLOCKING) === 0;
+    const step = (): void => {
+      while (!load.next().done) if (mayBlock) return void setImmediate(step);
+      propagation.replicas = replicas;
+      propagation.aof = aof;
+      propagation.dirty = 0;
+      log.notice("Append Only File loaded by DEBUG LOADAOF");
+      client.out.ok();
+      if (!mayBlock) return;
+      service.blocking.unblock(client);
+      dispatcher.endEvent();
+    };
+    if (!mayBlock) return step();
+    service.blocking.blockOn(client, BLOCKED_ON_SCRIPT, 0);
+    setImmediate(step);
   }
 
   runs(): Record<string, Run> {
     debugParts["loadaof"] = (c) => this.loadAgain(c);
+    debugParts["aof-flush-sleep"] = (c) => {
+      debugSwitches.aofFlushSleepUs = Number(c.text(2)) || 0;
+      c.out.ok();
+    };
     return {
       bgrewriteaof: (c: Call) => {
-        if (this.job !== null) return c.out.errorText("ERR Background append only file rewriting already in progress");
+        if (this.rewriting !== null) return c.out.errorText("ERR Background append only file rewriting already in progress");
+        // Who asks has seen to what made it fail.
+        this.notBeforeMs = 0;
         if (this.persistence.busy || c.depth > 0) {
           this.scheduled = true;
+          this.failures = 0;
           return c.out.status("Background append only file rewriting scheduled");
         }
-        this.notBeforeMs = 0;
         if (this.rewrite()) return c.out.status("Background append only file rewriting started");
         c.out.errorText("ERR Can't execute an AOF background rewriting. Please check the server logs for more information.");
       },

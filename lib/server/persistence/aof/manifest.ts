@@ -33,15 +33,29 @@ export function manifestText(m: Manifest): string {
   );
 }
 
-/** The manifest in a text, or why it is none, with the line's number. */
-export function parseManifest(text: string): Manifest | { error: string; line: number } {
+/** Why a text is no manifest; `line` 0: no line is to blame. */
+export interface ManifestError {
+  error: string;
+  line: number;
+  text: string;
+}
+
+/** Longest line, with its end. */
+const LINE_MAX = 1024;
+
+/** The manifest in a text, or why it is none. */
+export function parseManifest(text: string): Manifest | ManifestError {
   const m = emptyManifest();
   const lines = text.split("\n");
-  if (text === "") return { error: "Found an empty AOF manifest", line: 0 };
+  if (text === "") return { error: "Found an empty AOF manifest", line: 0, text: "" };
   for (const [i, raw] of lines.entries()) {
     if (raw === "" && i === lines.length - 1) break;
     if (raw.startsWith("#")) continue;
-    const bad = { error: "Invalid AOF manifest file format", line: i + 1 };
+    // The line that Redis shows is the last one it could read.
+    if (raw.length >= LINE_MAX || i === lines.length - 1)
+      return { error: "The AOF manifest file contains too long line", line: i, text: (lines[i - 1] ?? "").trim() };
+    const wrong = (error: string): ManifestError => ({ error, line: i + 1, text: raw.trim() });
+    const bad = wrong("Invalid AOF manifest file format");
     const words = splitArgs(raw.trim());
     if (words === null || words.length < 6 || words.length % 2 === 1) return bad;
     const field = (name: string): string | undefined => {
@@ -52,18 +66,18 @@ export function parseManifest(text: string): Manifest | { error: string; line: n
     const seq = Number(field("seq"));
     const type = field("type");
     if (name === undefined || name === "" || !Number.isInteger(seq) || seq < 1 || type === undefined) return bad;
-    if (name.includes("/")) return { error: "File can't be a path, just a filename", line: i + 1 };
+    if (name.includes("/")) return wrong("File can't be a path, just a filename");
     const file = { name, seq };
     if (type === "b") {
-      if (m.base !== null) return { error: "Found duplicate base file information", line: i + 1 };
+      if (m.base !== null) return wrong("Found duplicate base file information");
       m.base = file;
       m.baseSeq = seq;
     } else if (type === "h") m.history.push(file);
     else if (type === "i") {
-      if (seq <= m.incrSeq) return { error: "Found a non-monotonic sequence number", line: i + 1 };
+      if (seq <= m.incrSeq) return wrong("Found a non-monotonic sequence number");
       m.incrs.push(file);
       m.incrSeq = seq;
-    } else return { error: "Unknown AOF file type", line: i + 1 };
+    } else return wrong("Unknown AOF file type");
   }
   return m;
 }
