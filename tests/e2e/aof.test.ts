@@ -2,40 +2,89 @@
 import { expect, test } from "bun:test";
 import { appendFileSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
-import { hasRedis, startServer, tempDir, until, type Kind } from "../support/programs.ts";
+import { hasRedis, startServer, tempDir, until, type Kind, type Program } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
 
 const conf = { appendonly: "yes", save: "" };
 
-/** Writes until the connection breaks; returns the last counter that was acknowledged. */
-async function writeUntilCut(port: number, stop: () => boolean): Promise<number> {
-  const wire = await Wire.connect(port);
-  let acked = 0;
-  for (let i = 1; !stop() && !wire.isClosed; i++) {
-    const r = await Promise.race([wire.do("SET", "counter", i), Bun.sleep(500).then(() => "closed")]);
-    if (r !== "+OK") break;
-    acked = i;
+/** Rounds of kill -9 a policy; many of them by hand. */
+const ROUNDS = Number(process.env["CRASH_ROUNDS"] ?? 6);
+
+/** What one writer knows to be acknowledged: a counter, a list that it grows, and a transaction's two halves. */
+class Writer {
+  acked = 0;
+  pushed = 0;
+  private readonly id: number;
+  constructor(id: number) {
+    this.id = id;
   }
-  return acked;
+
+  /** Writes in pipelines of `depth` until the connection breaks. */
+  async run(port: number, depth: number): Promise<void> {
+    const wire = await Wire.connect(port).catch(() => null);
+    if (wire === null) return;
+    for (let i = this.acked + 1; !wire.isClosed;) {
+      const replies: Promise<string>[] = [];
+      const from = i;
+      for (let k = 0; k < depth; k++, i++) {
+        wire.send("SET", `counter:${this.id}`, i);
+        wire.send("RPUSH", `list:${this.id}`, i);
+        wire.send("MULTI");
+        wire.send("SET", `left:${this.id}`, i);
+        wire.send("SET", `right:${this.id}`, i);
+        wire.send("EXEC");
+        for (let r = 0; r < 6; r++) replies.push(wire.next().catch(() => "gone"));
+      }
+      for (let k = 0; k < depth; k++) {
+        if ((await replies[k * 6]) !== "+OK") return;
+        this.acked = from + k;
+        if (!(await replies[k * 6 + 1]).startsWith("(")) return;
+        this.pushed++;
+      }
+    }
+  }
+
+  async check(server: Program): Promise<void> {
+    const wire = await Wire.connect(server.port);
+    const text = async (...command: string[]): Promise<string> => (await wire.do(...command)).replace(/[^0-9]/g, "");
+    const counter = Number(await text("GET", `counter:${this.id}`));
+    const list = Number(await text("LLEN", `list:${this.id}`));
+    expect(counter).toBeGreaterThanOrEqual(this.acked);
+    expect(list).toBeGreaterThanOrEqual(this.pushed);
+    expect(await text("GET", `left:${this.id}`)).toBe(await text("GET", `right:${this.id}`));
+    this.acked = counter;
+    this.pushed = list;
+    wire.close();
+  }
 }
 
-test.each(["always", "everysec", "no"])("kill -9 at any moment, appendfsync %s: what was acknowledged is there", async (policy) => {
-  const dir = tempDir();
-  let last = 0;
-  for (let round = 0; round < 6; round++) {
-    const server = await startServer("redisha", { ...conf, appendfsync: policy }, { dir });
-    expect(Number(await server.cli("get", "counter")) || 0).toBeGreaterThanOrEqual(last);
-    const writing = writeUntilCut(server.port, () => false);
-    if (round % 2 === 1) await server.cli("bgrewriteaof");
-    await Bun.sleep(60 + round * 25);
-    await server.stop("SIGKILL");
-    last = await writing;
-    expect(last).toBeGreaterThan(0);
-  }
-  await using server = await startServer("redisha", { ...conf, appendfsync: policy }, { dir });
-  expect(Number(await server.cli("get", "counter"))).toBeGreaterThanOrEqual(last);
-  rmSync(dir, { recursive: true, force: true });
-});
+test.each(["always", "everysec", "no"])(
+  "kill -9 at any moment, appendfsync %s: what was acknowledged is there",
+  async (policy) => {
+    const dir = tempDir();
+    const writers = [1, 1, 4, 20].map((depth, id) => ({ depth, writer: new Writer(id) }));
+    let acked = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      const preamble = round % 3 === 0 ? "no" : "yes";
+      const server = await startServer("redisha", { ...conf, appendfsync: policy, "aof-use-rdb-preamble": preamble }, { dir });
+      for (const { writer } of writers) await writer.check(server);
+      const before = Math.max(...writers.map(({ writer }) => writer.acked));
+      const writing = writers.map(({ writer, depth }) => writer.run(server.port, depth));
+      await until("an acknowledged write", () => writers.some(({ writer }) => writer.acked > before));
+      const rewrite = Math.random() < 0.5 ? Bun.sleep(Math.random() * 100).then(() => server.cli("bgrewriteaof")) : null;
+      await Bun.sleep(20 + Math.random() * 250);
+      await server.stop("SIGKILL");
+      await Promise.all(writing);
+      await rewrite;
+      acked = writers.reduce((sum, { writer }) => sum + writer.acked, 0);
+    }
+    await using server = await startServer("redisha", { ...conf, appendfsync: policy }, { dir });
+    for (const { writer } of writers) await writer.check(server);
+    if (ROUNDS > 6) console.log(`${policy}: ${ROUNDS} rounds, ${acked} acknowledged writes, all there`);
+    rmSync(dir, { recursive: true, force: true });
+  },
+  30_000 + ROUNDS * 20_000,
+);
 
 test.skipIf(!hasRedis)("the original reads our files, and we read the original's", async () => {
   for (const [writer, reader] of [

@@ -167,6 +167,8 @@ export interface StartOptions {
   port?: number;
   dir?: string;
   env?: Record<string, string>;
+  /** A program that starts it, with its arguments; it must become it (exec), so that the process stays the same. */
+  launcher?: string[];
 }
 
 /** A server of either kind; `conf` overrides the defaults (no saving, debug commands allowed). */
@@ -184,7 +186,8 @@ export async function startServer(
     file,
     confText({ port, bind: "127.0.0.1", dir, save: "", "enable-debug-command": "yes", "repl-diskless-sync-delay": 0, ...conf }),
   );
-  const program = new Program(kind, [kind === "redis" ? originals.server : redisha, file], port, dir, ownsDir, options.env);
+  const args = [...(options.launcher ?? []), kind === "redis" ? originals.server : redisha, file];
+  const program = new Program(kind, args, port, dir, ownsDir, options.env);
   program.start();
   try {
     return await program.ready();

@@ -62,7 +62,7 @@ export function serveWaiting(repl: Replication): void {
   const { blocking } = repl.server.service;
   for (const client of Array.from(blocking.clientsOn(BLOCKED_ON_REPLICAS))) {
     const b = client.blocked!;
-    if (b.local > 0 && !repl.server.config.bool("appendonly")) {
+    if (b.local > 0 && repl.aofOffset() < 0) {
       client.out.errorText(NO_AOF);
       blocking.unblock(client);
     } else if (isMet(repl, b)) {

@@ -132,6 +132,11 @@ export class ReplicationBuffer {
     this.memoryBytes = 0;
   }
 
+  /** The offset goes on without bytes, while none are kept. */
+  skip(bytes: number): void {
+    if (this.head === null) this.end += bytes;
+  }
+
   /** The stream's history changes: nothing of the old one is kept, the next byte is offset + 1. */
   restart(offset: number): void {
     this.clear();

@@ -219,6 +219,8 @@ export class Replication implements Consumer {
   /** A command has changed something: WAIT asks for the offset after it. */
   private wrote(client: Client): void {
     if (client.flags & FLAG_MASTER) return;
+    // Without a stream there is still the AOF, whose syncs are told apart by offsets.
+    if (this.master === null && !this.buffer.keeps && this.server.propagation.aof !== null) this.buffer.skip(1);
     client.writeOffset = this.offset;
     if (this.server.propagation.gathers) this.unitOf = client;
   }

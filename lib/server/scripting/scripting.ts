@@ -192,7 +192,8 @@ export class Scripting implements ScriptHost {
         : this.loadFunction(engine, call, script.ref, numKeys);
       const threshold = server.config.number("busy-reply-threshold");
       // Inside EXEC and for the master it runs to its end.
-      this.mayWait = threshold > 0 && server.dispatcher.depth === 1 && !obeys(call.client) && call.client.conn !== null;
+      const loads = server.loading && (call.client.flags & FLAG_TRUSTED) !== 0;
+      this.mayWait = threshold > 0 && server.dispatcher.depth === 1 && (loads || (!obeys(call.client) && call.client.conn !== null));
       this.untilMs = performance.now() + threshold;
       engine.vm.api.lua_sethook(engine.thread, this.mayWait ? engine.hook : 0, this.mayWait ? MASK_COUNT : 0, HOOK_INSTRUCTIONS);
       return this.resume(engine, call.out, run, args);

@@ -37,6 +37,8 @@ type State = "off" | "on" | "waiting";
 const LIMIT_FAILURES = 3;
 const LIMIT_MAX_MINUTES = 60;
 const RETRY_MS = 1000;
+/** Loading at boot that is over within this time is not interrupted: nobody sees -LOADING. */
+const QUIET_LOAD_MS = 50;
 
 /** A rewrite that runs: the base it makes, and how many incremental files it makes superfluous. */
 interface Rewrite {
@@ -106,6 +108,7 @@ export class Aof {
     };
     parts.dataGoes = () => void this.turnOff();
     parts.dataCame = () => this.beginAnew();
+    config.watch("aof-disable-auto-gc", () => this.files.deleteHistory());
     config.hook("appendonly", (c) => (c.bool("appendonly") ? this.turnOn() : this.turnOff()));
     server.cronJobs.push((nowMs) => this.cron(nowMs));
   }
@@ -155,7 +158,10 @@ export class Aof {
       server.process.fail(`Can't open or create append-only dir ${files.directory}: ${strerror(error)}`);
     }
     files.upgrade();
-    for (const load = this.load(); !load.next().done;) await new Promise<void>((done) => setImmediate(done));
+    // Clients get turns once it takes long enough to be noticed.
+    const quietUntil = performance.now() + QUIET_LOAD_MS;
+    for (const load = this.load(); !load.next().done;)
+      if (performance.now() > quietUntil) await new Promise<void>((done) => setImmediate(done));
     const empty = files.live.length === 0;
     if (empty) this.firstBase();
     const last = files.manifest.incrs.at(-1);
@@ -265,6 +271,8 @@ export class Aof {
     this.state = "off";
     this.scheduled = false;
     propagation.aof = null;
+    // Who waits for it hears that it is off.
+    this.writer.onSynced();
     return null;
   }
 
@@ -282,8 +290,10 @@ export class Aof {
   }
 
   private dropTemporary(): void {
+    const { files } = this;
     try {
-      unlinkSync(this.files.path(this.files.temporaryIncr));
+      unlinkSync(files.path(files.temporaryIncr));
+      this.server.log.notice(`Removing the temp incr aof file ${files.temporaryIncr} in the background`);
     } catch {
       // gone
     }
@@ -437,7 +447,7 @@ export class Aof {
     log.notice("Background AOF rewrite terminated with success");
     const before = { base: m.base, baseSeq: m.baseSeq, incrs: [...m.incrs], incrSeq: m.incrSeq, history: [...m.history] };
     files.setBase(mine.base);
-    m.history.push(...m.incrs.splice(0, mine.covered));
+    m.history.unshift(...m.incrs.splice(0, mine.covered));
     try {
       if (this.state === "waiting") renameSync(files.path(files.temporaryIncr), files.path(files.addIncr().name));
       syncDirectorySync(files.directory);
@@ -502,6 +512,7 @@ export class Aof {
     propagation.replicas = null;
     propagation.aof = null;
     this.server.emptyAll(false);
+    this.files.read();
     const load = this.load();
     const mayBlock = c.depth === 0 && (client.flags & FLAG_DENY_BLOCKING) === 0;
     const step = (): void => {

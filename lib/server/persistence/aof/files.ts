@@ -55,6 +55,7 @@ export class AofFiles {
   /** Reads the manifest, if there is one; one that makes no sense ends the process. */
   read(): void {
     const { log, process } = this.server;
+    this.manifest = emptyManifest();
     if (!existsSync(this.manifestPath)) return;
     let text = "";
     try {
@@ -109,7 +110,7 @@ export class AofFiles {
   /** The base of the manifest from now on; what it replaces is history. */
   setBase(base: AofFile): void {
     const { manifest: m } = this;
-    if (m.base !== null) m.history.push(m.base);
+    if (m.base !== null) m.history.unshift(m.base);
     m.base = base;
     m.baseSeq = base.seq;
   }
