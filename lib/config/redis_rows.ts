@@ -245,6 +245,7 @@ export const ROWS = [
   special("latency-tracking-info-percentiles", MULTI),
 
   // --- redisha's own
+  bool("boot-fence", NO, { flags: OWN }),
   int("rdb-version", 10, { min: 9n, max: 11n, flags: OWN }),
 ] as const;
 

@@ -19,6 +19,7 @@ import { followAclConfig, userLineReader } from "../clients/acl/configure.ts";
 import { TLS_DIRECTIVES, TLS_NOT_UPDATED } from "../clients/tls.ts";
 import { clientLine } from "../clients/info_line.ts";
 import { applyClientConfig, applyStoreConfig } from "./apply_config.ts";
+import { BootFence } from "./boot_fence.ts";
 import { startCron } from "./cron.ts";
 import { infoText } from "./info.ts";
 import { connectStore } from "./keyspace_events.ts";
@@ -133,6 +134,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
     () => s.loading,
   );
   replication.prepare();
+  new BootFence(s, () => replication.setGates()).begin();
   log.notice("Server initialized");
   s.startupMemory = s.usedMemory();
   process.ready();

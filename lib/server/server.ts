@@ -154,6 +154,8 @@ export class Server implements Mode {
   /** It is loaded beside the old one, which clients go on reading (repl-diskless-load swapdb). */
   asyncLoading: boolean;
   loadProgress: LoadProgress | null;
+  /** What writes are answered until the Sentinels confirm our role (boot_fence.ts); null: there is no such fence. */
+  fence: Buffer | null;
   /** What the last load found; null: nothing was loaded yet. */
   lastLoaded: LoadedInfo | null;
   ports: { tcp: number; tls: number };
@@ -179,6 +181,7 @@ export class Server implements Mode {
     this.asyncLoading = false;
     this.loadProgress = null;
     this.lastLoaded = null;
+    this.fence = null;
     this.ports = { tcp: 0, tls: 0 };
     this.listeners = [];
     this.startupMemory = 0;
@@ -279,7 +282,7 @@ export class Server implements Mode {
       if (over && (queued || flags & FLAG.denyoom)) return ERR.oom;
     }
     if (bits & GATE_MISCONF) return this.parts.misconf();
-    if (bits & GATE_NOREPLICAS) return ERR.noReplicas;
+    if (bits & GATE_NOREPLICAS) return this.fence ?? ERR.noReplicas;
     if (bits & GATE_READONLY) return ERR.readonly;
     if (bits & GATE_STALE) return ERR.masterDown;
     if (bits & (GATE_LOADING | GATE_ASYNC_LOADING)) return ERR.loading;

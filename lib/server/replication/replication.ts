@@ -420,7 +420,7 @@ export class Replication implements Consumer {
     this.server.setGate(GATE_STALE, replica && !config.bool("replica-serve-stale-data") && !this.linkUp);
     const wanted = config.number("min-replicas-to-write");
     const watched = !replica && wanted > 0 && config.number("min-replicas-max-lag") > 0;
-    this.server.setGate(GATE_NOREPLICAS, watched && goodReplicas(this) < wanted);
+    this.server.setGate(GATE_NOREPLICAS, (!replica && this.server.fence !== null) || (watched && goodReplicas(this) < wanted));
   }
 
   // ------------------------------------------------------------------------------------------------ our role

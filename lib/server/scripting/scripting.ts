@@ -247,7 +247,7 @@ export class Scripting implements ScriptHost {
       if (closed & GATE_READONLY && !obeyed) return ERR.readonly;
       if (closed & GATE_MISCONF && !obeyed) return this.server.parts.misconf();
       if (readOnly) return errorLine("ERR Can not execute a script with write flag using *_ro command.");
-      if (closed & GATE_NOREPLICAS && !obeyed) return ERR.noReplicas;
+      if (closed & GATE_NOREPLICAS && !obeyed) return this.server.fence ?? ERR.noReplicas;
     }
     if (over && !obeyed && !(flags & (SCRIPT_ALLOW_OOM | SCRIPT_NO_WRITES))) return ERR.oom;
     return null;
