@@ -188,6 +188,7 @@ export class BootFence {
         const where = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", this.name];
         l.send(where, (r) => void (before = r));
         l.send(["SENTINEL", "MASTER", this.name], (r) => void (master = r));
+        l.send(["SENTINEL", "SENTINELS", this.name], (r) => this.peers(r));
         // The epoch belongs to the address only when that is the same before and after (fleet/majority.ts).
         l.send(where, (after) => {
           if (Array.isArray(after) && Array.isArray(master) && String(before) === String(after)) answered(view, after, master);
@@ -201,6 +202,16 @@ export class BootFence {
       },
     });
     const late = setTimeout(() => link.close(), SILENCE_MS);
+  }
+
+  /** Others that a Sentinel lists are asked as well: they may have come while this server was away. */
+  private peers(reply: Reply | undefined): void {
+    if (!Array.isArray(reply)) return;
+    for (const peer of reply) {
+      const { ip, port, runid } = pairs(peer);
+      if (!ip || !port || !runid || this.views.length >= SENTINELS_MAX || this.views.some((v) => v.id === runid)) continue;
+      this.views.push({ id: runid, address: { host: ip, port: Number(port) }, source: "peer", link: "lost", answer: null });
+    }
   }
 
   private judge(): void {
