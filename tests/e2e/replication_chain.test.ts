@@ -1,6 +1,7 @@
 /**
  * Chains of redisha and the original under random writes of every type, while links are cut anywhere, full syncs are slow and servers below the
- * top are killed: at the end all hold the same data. A failure prints the seed; CHAIN_SEED repeats its commands, CHAIN_ROUNDS makes it longer.
+ * top are killed: at the end all hold the same data. A failure prints the seed; CHAIN_SEED repeats its commands, CHAIN_ROUNDS or CHAIN_SECONDS
+ * make it longer.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { LinkProxy } from "../support/link_proxy.ts";
@@ -9,7 +10,9 @@ import { random } from "../support/random.ts";
 import { Wire } from "../support/wire.ts";
 
 const rounds = Number(process.env["CHAIN_ROUNDS"] ?? 60);
-setDefaultTimeout(60000 + rounds * 1000);
+/** Instead of rounds: how long each chain is written to. */
+const seconds = Number(process.env["CHAIN_SECONDS"] ?? 0);
+setDefaultTimeout(60000 + Math.max(rounds, seconds * 2) * 1000);
 
 const COMMANDS_A_ROUND = 300;
 const DATABASES = 4;
@@ -126,7 +129,8 @@ for (const { kinds, keyDelayUs, backlog } of chains)
     const w = await Wire.connect(servers[0].port);
     stack.defer(() => w.close());
     try {
-      for (let round = 0; round < rounds; round++) {
+      const endMs = Date.now() + seconds * 1000;
+      for (let round = 0; seconds > 0 ? Date.now() < endMs : round < rounds; round++) {
         let sent = 0;
         for (let i = 0; i < COMMANDS_A_ROUND; i++)
           for (const command of randomCommands(pick)) {
