@@ -28,7 +28,7 @@ export const DEBUG_HELP: Record<string, readonly [string, string]> = {
   protocol: ["type", "Reply with a value of that protocol type."],
   "quicklist-packed-threshold": ["size", "From this size on a list's element gets a node of its own; 0 is the default."],
   reload: ["[option]...", "Save the dataset and load it again: NOSAVE, NOFLUSH, MERGE."],
-  replicate: ["to command...", "Send a command to replicas or the AOF."],
+  replicate: ["command...", "Send a command to replicas as it stands, so that their data may differ."],
   replybuffer: ["what value", "peak-reset-time and resizing of reply buffers."],
   restart: ["[delay]", "Not supported."],
   sdslen: ["key", "Lengths of a key and its string value."],
