@@ -166,6 +166,10 @@ export class RedisProcess {
   readonly supervised: Supervision;
   readonly crash: CrashReporter;
   private readonly oom: OomScore;
+  /** A signal has asked for the end; whoever calls that off (SHUTDOWN ABORT, a failed save) sets it back. */
+  endAsked: boolean;
+  /** Called when a second SIGINT ends the process in the midst of its shutdown. */
+  onInsist: (() => void) | null;
   private replica: boolean;
   private pidFileWritten: boolean;
 
@@ -185,6 +189,8 @@ export class RedisProcess {
     this.background = background;
     this.supervised = supervised;
     this.oom = new OomScore();
+    this.endAsked = false;
+    this.onInsist = null;
     this.replica = config.special("replicaof") !== null;
     this.pidFileWritten = false;
     this.crash = new CrashReporter({ log, config, sections: options.sections ?? (() => []), last: () => this.dropPidFile() });
@@ -240,14 +246,14 @@ export class RedisProcess {
 
   /** Ctrl-C or kill: logs it and calls `fn`. A second SIGINT does not wait for what `fn` began. `loading` picks Redis' other log line. */
   onShutdown(fn: (signal: NodeJS.Signals) => void, loading: () => boolean = () => false): void {
-    let asked = false;
     const handler = (signal: NodeJS.Signals): void => {
-      if (asked && signal === "SIGINT") {
+      if (this.endAsked && signal === "SIGINT") {
         this.log.warning("You insist... exiting now.");
+        this.onInsist?.();
         this.dropPidFile();
         process.exit(1);
       }
-      asked = true;
+      this.endAsked = true;
       if (loading()) this.log.warning("Received shutdown signal during loading, scheduling shutdown.");
       else this.log.warning(`Received ${signal} scheduling shutdown...`);
       fn(signal);
@@ -291,8 +297,8 @@ export class RedisProcess {
 
   private adjustOomScore(): boolean {
     const mode = this.config.choice("oom-score-adj");
-    const [master, replica] = this.config.special("oom-score-adj-values");
-    const error = this.oom.set(mode === "no" ? null : this.replica ? replica : master, mode === "yes");
+    const [master, replica, helper] = this.config.special("oom-score-adj-values");
+    const error = this.oom.set(mode === "no" ? null : this.replica ? replica : master, helper, mode === "yes");
     if (error !== null) this.log.warning(error);
     return error === null;
   }

@@ -61,7 +61,7 @@ function flagLetters(client: Client): string {
 export function memoryOf(client: Client): number {
   return (
     CLIENT_BYTES +
-    Math.max(client.rest?.length ?? 0, client.readRoomBytes) +
+    Math.max(client.rest?.length ?? 0, client.readRoomBytes, awaitedBytes(client)) +
     client.out.pendingBytes() +
     client.sharedOutputBytes +
     (client.multi?.bytes ?? 0) +
@@ -69,6 +69,11 @@ export function memoryOf(client: Client): number {
     client.subscriptions * SUBSCRIPTION_BYTES +
     (client.tracking === null ? 0 : client.tracking.prefixes.length * PREFIX_BYTES)
   );
+}
+/** A request with a big argument counts whole as soon as its length is known, as in Redis, which makes room for it then. */
+function awaitedBytes(client: Client): number {
+  const { request, rest } = client;
+  return rest !== null && request.awaitedBulkBytes >= BIG_ARGUMENT_BYTES ? request.needBytes : 0;
 }
 /** Client, Conn, Out, Request with their small arrays, measured with a thousand idle connections. */
 const CLIENT_BYTES = 2200;

@@ -22,7 +22,7 @@ export const PAUSE_CLIENT_WRITE = 2;
 export const PAUSE_EXPIRE = 4;
 export const PAUSE_EVICT = 8;
 export const PAUSE_REPLICA = 16;
-const ACTIONS_ALL = PAUSE_CLIENT_ALL | PAUSE_EXPIRE | PAUSE_EVICT | PAUSE_REPLICA;
+export const ACTIONS_ALL = PAUSE_CLIENT_ALL | PAUSE_EXPIRE | PAUSE_EVICT | PAUSE_REPLICA;
 /** Writes stop, and so does everything else that would change the data set or the stream. */
 export const ACTIONS_WRITE = PAUSE_CLIENT_WRITE | PAUSE_EXPIRE | PAUSE_EVICT | PAUSE_REPLICA;
 

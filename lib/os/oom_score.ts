@@ -4,6 +4,9 @@ import { strerror } from "../bytes/errno.ts";
 
 const PATH = "/proc/self/oom_score_adj";
 
+/** What helper processes get; null: as they are. */
+let helperScore: number | null = null;
+
 export class OomScore {
   /** The score before redisha changed it; null while it has not. */
   private base: number | null;
@@ -14,14 +17,15 @@ export class OomScore {
 
   /**
    * Puts the score to `value` (absolute), or that far from where it was (relative), or back (null). Gives null, or the log line of the
-   * failure: lowering it needs privileges.
+   * failure: lowering it needs privileges. `helper` is what helper processes will get.
    */
-  set(value: number | null, relative: boolean): string | null {
+  set(value: number | null, helper: number, relative: boolean): string | null {
+    helperScore = null;
     if (value === null) {
       if (this.base === null) return null;
       const base = this.base;
       this.base = null;
-      return write(base);
+      return write(PATH, base);
     }
     if (this.base === null) {
       try {
@@ -30,13 +34,21 @@ export class OomScore {
         return `Unable to read oom_score_adj: ${strerror(e)}`;
       }
     }
-    return write(Math.max(-1000, Math.min(1000, relative ? value + this.base : value)));
+    const { base } = this;
+    const bounded = (v: number): number => Math.max(-1000, Math.min(1000, relative ? v + base : v));
+    helperScore = bounded(helper);
+    return write(PATH, bounded(value));
   }
 }
 
-function write(value: number): string | null {
+/** A helper process has been started: its score. One that cannot be set stays as it is. */
+export function setHelperOomScore(pid: number): void {
+  if (helperScore !== null) write(`/proc/${pid}/oom_score_adj`, helperScore);
+}
+
+function write(path: string, value: number): string | null {
   try {
-    writeFileSync(PATH, `${value}\n`);
+    writeFileSync(path, `${value}\n`);
     return null;
   } catch (e) {
     return `Unable to write oom_score_adj: ${strerror(e)}`;

@@ -1,9 +1,13 @@
 /**
  * maxmemory: before a command runs that may use memory, keys are evicted until the limit holds; if none may go, the command is refused.
  * Redis evict.c performEvictions. Warm: asked before each command while maxmemory is set, free while it is 0 (the gate is open).
+ *
+ * The arena's end is a limit too: when only its reserve is left, the gate closes, keys are evicted or commands refused as with maxmemory. So no
+ * command that has begun to change several keys runs out of memory midway.
  */
 import { GATE_MEMORY } from "../clients/command.ts";
 import { PAUSE_EVICT } from "../clients/pause.ts";
+import { isNearlyFull } from "../store/arena.ts";
 import { setGrowthGuard } from "../store/dict.ts";
 import { freeSome } from "../store/objects.ts";
 import { settings } from "../store/settings.ts";
@@ -27,6 +31,7 @@ export function controlMemory(server: Server): void {
   const { config, service, databases } = server;
   let max = 0;
   const usedMemory = (): number => server.usedMemory() - server.uncountedMemory();
+  const over = (): boolean => (max > 0 && usedMemory() > max) || isNearlyFull();
   let again = false;
   /** Evicts in the next turn, once. */
   const goOn = (): void => {
@@ -34,7 +39,7 @@ export function controlMemory(server: Server): void {
     again = true;
     setTimeout(() => {
       again = false;
-      if (max > 0) evict();
+      if (over()) evict();
       server.dispatcher.endEvent();
     }, 0);
   };
@@ -46,7 +51,7 @@ export function controlMemory(server: Server): void {
     policy = c.choice("maxmemory-policy");
     onlyVolatile = policy.startsWith("volatile");
     by = KINDS[policy.slice(policy.indexOf("-") + 1) as keyof typeof KINDS] ?? BY_LRU;
-    server.setGate(GATE_MEMORY, max > 0);
+    server.setGate(GATE_MEMORY, max > 0 || isNearlyFull());
     // A table that grows into the limit would cost keys: it waits. Redis dictTypeExpandAllowed.
     setGrowthGuard(max > 0 ? (bytes) => usedMemory() + bytes <= max : null);
     // Evicting by age or use needs a word a key: Redis shares no integers then.
@@ -56,17 +61,17 @@ export function controlMemory(server: Server): void {
   });
   const evict = (): boolean => {
     if (server.role() === "replica" && config.bool("replica-ignore-maxmemory")) return false;
-    if (usedMemory() <= max) return false;
+    if (!over()) return false;
     if (policy === "noeviction" || server.loading || service.pause.is(PAUSE_EVICT)) return true;
     const started = performance.now();
     const limit = limitMs(config.number("maxmemory-eviction-tenacity"));
     const samples = config.number("maxmemory-samples");
-    for (let n = 1; usedMemory() > max; n++) {
+    for (let n = 1; over(); n++) {
       // What has gone already is freed before anything else goes.
       if (freeSome(FREE_ELEMENTS) && performance.now() - started <= limit) continue;
-      if (usedMemory() <= max) break;
+      if (!over()) break;
       const ref = pickVictim(databases, onlyVolatile, by, samples);
-      if (ref === 0) return usedMemory() > max;
+      if (ref === 0) return over();
       databases[victimDatabase].evict(ref);
       server.propagation.flush();
       if ((n & 15) === 0 && performance.now() - started > limit) {
@@ -78,4 +83,5 @@ export function controlMemory(server: Server): void {
     return false;
   };
   server.parts.overMemory = evict;
+  server.cronJobs.push(() => server.setGate(GATE_MEMORY, max > 0 || isNearlyFull()));
 }

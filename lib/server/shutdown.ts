@@ -83,6 +83,7 @@ function cancel(s: Server): void {
   if (running.timer !== null) clearTimeout(running.timer);
   const waited = running.endMs > 0;
   running = null;
+  s.process.endAsked = false;
   const { blocking } = s.service;
   for (const client of Array.from(blocking.clientsOn(BLOCKED_ON_SHUTDOWN))) blocking.fail(client, FAILED);
   if (waited) s.parts.holdForReplicas(false);
@@ -123,6 +124,7 @@ export function shutdown(s: Server, c: Call): void {
   if (abort) {
     if (running === null && asked === null) return c.out.errorText("ERR No shutdown in progress.");
     asked = null;
+    s.process.endAsked = false;
     cancel(s);
     s.log.notice("Shutdown manually aborted.");
     return c.out.ok();

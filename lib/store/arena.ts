@@ -74,6 +74,8 @@ const RUN_HINTS = 17;
 const runHint = new Int32Array(RUN_HINTS);
 let segments = 0;
 let maxSegments = MAX_SEGMENTS;
+/** The last part of the arena is for commands that have begun: a gigabyte, more than one request can bring. */
+let reserveSegments = 16;
 
 let liveBytes = 0;
 let livePages = 0;
@@ -94,9 +96,18 @@ export function setReleaseHook(hook: ReleaseHook | null): void {
   releaseHook = hook;
 }
 
-/** Caps the arena at this many segments (tests of -OOM); never below what exists. */
-export function setMaxSegments(count: number): void {
+/** Caps the arena at this many segments (tests of -OOM), the last `reserve` of them kept back; never below what exists. */
+export function setMaxSegments(count: number, reserve = 16): void {
   maxSegments = Math.max(segments, Math.min(count, MAX_SEGMENTS));
+  reserveSegments = reserve;
+}
+
+/**
+ * True when only the reserve is left. Whoever is about to begin something that takes memory asks first: a command that changes several
+ * keys then never finds the end midway.
+ */
+export function isNearlyFull(): boolean {
+  return livePages > (maxSegments - Math.min(reserveSegments, maxSegments >> 1)) * PAGES;
 }
 
 function addSegment(): boolean {
@@ -107,7 +118,9 @@ function addSegment(): boolean {
   try {
     memory = new SharedArrayBuffer(SEGMENT_BYTES);
   } catch {
-    return false; // the address space or the system's patience has ended: callers answer -OOM
+    // The address space or the system's patience has ended: callers answer -OOM, and what there is now is all there will be.
+    maxSegments = Math.max(1, segments);
+    return false;
   }
   m8[s] = Buffer.from(memory);
   m32[s] = new Int32Array(memory);

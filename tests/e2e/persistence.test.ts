@@ -311,3 +311,30 @@ describe.skipIf(!hasRedis || !mayMount)("a full disk", () => {
     expect(await p.cli("set", "c", "1")).toBe("OK");
   });
 });
+
+test("a second SIGINT ends the last save and its half file; one after SHUTDOWN ABORT is a first one", async () => {
+  await using server = await startServer("redisha", { save: "", "enable-debug-command": "yes" });
+  for (let i = 0; i < 20; i++) await server.cli("set", `k${i}`, "v");
+  await server.cli("config", "set", "save", "900 1", "rdb-key-save-delay", "500000");
+  await server.cli("debug", "pause-cron", "1");
+  server.kill("SIGTERM");
+  await until("the shutdown", async () => (await server.cli("shutdown", "abort")) === "OK");
+  await server.cli("debug", "pause-cron", "0");
+  server.kill("SIGINT");
+  const temporary = join(server.dir, `temp-${server.pid}.rdb`);
+  await until("the file", () => existsSync(temporary));
+  expect(await server.stop("SIGINT")).toBe(1);
+  expect(existsSync(temporary)).toBe(false);
+  expect(existsSync(file(server))).toBe(false);
+});
+
+test("oom-score-adj-values: the third is that of the process that helps a save", async () => {
+  await using server = await startServer("redisha", { save: "" });
+  const score = (pid: number | string): number => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "latin1"));
+  const base = score(server.pid);
+  await server.cli("config", "set", "oom-score-adj-values", "10 20 30", "oom-score-adj", "yes", "rdb-key-save-delay", "10000000");
+  expect(score(server.pid)).toBe(base + 10);
+  await server.cli("set", "k", "v");
+  await server.cli("bgsave");
+  expect(children(server).map(score)).toEqual([base + 30]);
+});

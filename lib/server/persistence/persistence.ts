@@ -13,6 +13,7 @@ import { GATE_MISCONF } from "../../clients/command.ts";
 import { strerror } from "../../bytes/errno.ts";
 import { ERR } from "../../resp/errors.ts";
 import { usedMemory } from "../../store/arena.ts";
+import { ACTIONS_ALL, PAUSE_BY_SHUTDOWN } from "../../clients/pause.ts";
 import { clock, readClock } from "../../time/clock.ts";
 import { REDIS_VERSION } from "../../config/version.ts";
 import { debugSwitches } from "../debug_switches.ts";
@@ -285,11 +286,14 @@ export class Persistence {
 
   /** SAVE: into dbfilename before anything else happens. Null, or the reason why not (logged). Nothing may be running. */
   saveNow(): string | null {
-    const { log, propagation } = this.server;
     this.saves++;
     const error = this.writeBase(this.path);
+    return error ?? this.saved();
+  }
+
+  private saved(): null {
+    const { log, propagation } = this.server;
     readClock();
-    if (error !== null) return error;
     log.notice("DB saved on disk");
     propagation.dirty = 0;
     this.lastSaveS = seconds();
@@ -366,17 +370,51 @@ export class Persistence {
     writer.footer();
   }
 
-  private beforeShutdown(wish: ShutdownWish): string | null {
+  private async beforeShutdown(wish: ShutdownWish): Promise<string | null> {
     const { log, config, loading } = this.server;
     if (this.savingFile) log.warning("There is a child saving an .rdb. Killing it!");
     const save = !loading && (wish.save === "yes" || (wish.save === "configured" && config.special("save").length > 0));
     this.breakOff();
     if (!save) return null;
     log.notice("Saving the final RDB snapshot before exiting.");
-    if (this.saveNow() === null) return null;
+    if ((await this.lastSave()) === null) return null;
     if (!wish.force) return "Error trying to save the DB, can't exit.";
     log.warning("Error trying to save the DB. Exit anyway.");
     return null;
+  }
+
+  /**
+   * The save before the end. Nobody is served meanwhile, as with saveNow, but signals are heard: a second SIGINT ends the process at once,
+   * and its half file goes with it.
+   */
+  private async lastSave(): Promise<string | null> {
+    const { server } = this;
+    const { pause } = server.service;
+    let sink: SyncFileSink;
+    try {
+      sink = new SyncFileSink(`temp-${process.pid}.rdb`, this.path);
+    } catch (error) {
+      const text = openFailure(`temp-${process.pid}.rdb`, error);
+      server.log.warning(text);
+      return text;
+    }
+    this.saves++;
+    server.process.onInsist = () => sink.abort();
+    pause.begin(PAUSE_BY_SHUTDOWN, Infinity, ACTIONS_ALL);
+    const snapshot = new Snapshot(this.snapshotOptions(), sink);
+    const delayUs = server.config.number("rdb-key-save-delay");
+    while (!snapshot.step(SYNC_STEP_MS, delayUs === 0 ? Infinity : 1)) {
+      if (sink.broken) {
+        snapshot.abort();
+        break;
+      }
+      await Bun.sleep(delayUs / 1000);
+    }
+    const error = sink.finish((text) => server.log.warning(text));
+    server.process.onInsist = null;
+    if (error === null) return this.saved();
+    pause.end(PAUSE_BY_SHUTDOWN);
+    return error;
   }
 
   // ---------------------------------------------------------------------------------------------------------------- loading

@@ -11,6 +11,7 @@ import { fsyncSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { strerror } from "../../bytes/errno.ts";
 import { cleanEnvironment, ownCommand } from "../../cli/self.ts";
+import { setHelperOomScore } from "../../os/oom_score.ts";
 import { moveIntoPlace } from "./move_into_place.ts";
 
 /** How the helper ended: with a code or by a signal. `reason` is "" unless it failed. */
@@ -36,6 +37,7 @@ export class SaveHelper {
       stderr: "ignore",
     });
     this.pid = this.child.pid;
+    setHelperOomScore(this.pid);
     void this.wait();
   }
 

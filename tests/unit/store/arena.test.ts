@@ -155,3 +155,24 @@ test("huge values grow in place, keep their bytes, read as zero where nothing wa
   expect(arena.hugeUsedBytes()).toBe(before);
   expect(arena.huge[id]).toBe(null);
 });
+
+test("the end of the arena is near before it is reached, and far again when blocks go", () => {
+  const refs: number[] = [];
+  arena.setMaxSegments(1);
+  expect(arena.isNearlyFull()).toBe(false);
+  arena.setMaxSegments(1, 1);
+  arena.setMaxSegments(Math.ceil(arena.reservedBytes() / arena.SEGMENT_BYTES) + 2, 1);
+  while (!arena.isNearlyFull()) {
+    const r = arena.alloc(1 << 20);
+    expect(r).not.toBe(0);
+    refs.push(r);
+  }
+  for (let i = 0; i < 50; i++) {
+    const r = arena.alloc(1 << 20);
+    expect(r).not.toBe(0);
+    refs.push(r);
+  }
+  for (const r of refs) arena.free(r);
+  expect(arena.isNearlyFull()).toBe(false);
+  arena.setMaxSegments(arena.MAX_SEGMENTS);
+});
