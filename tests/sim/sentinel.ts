@@ -5,6 +5,7 @@
  */
 import type { Reply } from "../../lib/resp/reply.ts";
 import { ReplyError } from "../../lib/resp/reply.ts";
+import { SentinelEngine } from "../../lib/sentinel/core/engine.ts";
 import { replyOf, type Action, type Boot, type Engine, type Event, type Random } from "../../lib/sentinel/core/types.ts";
 import { End, Process, type World } from "./world.ts";
 
@@ -33,6 +34,8 @@ export class SentinelProcess extends Process {
   engine: Engine | null;
   /** The file's `sentinel ...` lines, and what it was some time ago (for a restore from a backup). */
   file: string[][];
+  /** For whom ours voted, kept beside the file's lines (lib/sentinel/state_file.ts). */
+  votes: Record<string, [string, number]>;
   readonly backups: string[][][];
   diskFails: boolean;
   /** Dies at its next persist: before the new file is there, or after. */
@@ -67,6 +70,7 @@ export class SentinelProcess extends Process {
     this.watcher = watcher;
     this.engine = null;
     this.file = [];
+    this.votes = {};
     this.backups = [];
     this.diskFails = false;
     this.dieAtPersist = "";
@@ -95,7 +99,13 @@ export class SentinelProcess extends Process {
     this.working = false;
     this.deadlineSeq++;
     this.dieAtPersist = "";
-    const boot: Boot = { directives: this.file, freshId: this.world.random.hex(40), port: this.port, requirepass: "" };
+    const boot: Boot = {
+      directives: this.file,
+      votes: this.votes,
+      freshId: this.world.random.hex(40),
+      port: this.port,
+      requirepass: "",
+    };
     this.engine = this.make(boot, this.clock, this.rng);
     this.watcher.started(this);
     this.feed({ kind: "start" });
@@ -138,6 +148,7 @@ export class SentinelProcess extends Process {
     const ms = this.world.random.int(this.fsyncMs.low, this.fsyncMs.high);
     const served = new Set(this.kind === "original" ? [this.plan[0]!] : this.plan.filter((a) => a.kind === "persist"));
     const file = this.engine!.directives();
+    const votes = this.engine instanceof SentinelEngine ? this.engine.votes() : {};
     this.watcher.changed?.(this, file);
     this.writes++;
     const done = (): void => {
@@ -149,6 +160,7 @@ export class SentinelProcess extends Process {
         this.backups.push(this.file);
         if (this.backups.length > 12) this.backups.shift();
         this.file = file;
+        this.votes = votes;
         this.watcher.persisted(this, file);
       }
       if (this.dieAtPersist === "after") return this.kill();

@@ -88,7 +88,7 @@ function publish(t: Turn, client: ClientId, args: string[]): Answer | undefined 
   if (args[1] !== HELLO_CHANNEL) return { error: "ERR Only HELLO messages are accepted by Sentinel instances." };
   processHello(t, args[2]);
   // While the file cannot be written the answer is no: what was adopted before may not be on disk.
-  if (!t.dirty && t.s.unsavedRetryMs === NEVER) return 1;
+  if (!t.dirty && t.s.unwritten === 0 && t.s.unsavedRetryMs === NEVER) return 1;
   persistFirst(t, { kind: "hello", client });
   return undefined;
 }

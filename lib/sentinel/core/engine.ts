@@ -208,6 +208,7 @@ function newState(boot: Boot): State {
     lastLink: 0,
     lastToken: 0,
     waiting: new Map(),
+    unwritten: 0,
     unsavedRetryMs: NEVER,
     saveAtMs: NEVER,
     tilt: false,
@@ -384,6 +385,7 @@ function onResolved(t: Turn, host: string, ip: string | null): void {
 
 function onPersisted(t: Turn, token: number, error: string | null): void {
   const { s } = t;
+  s.unwritten--;
   s.unsavedRetryMs = error === null ? NEVER : t.now + SAVE_AGAIN_MS;
   const after = s.waiting.get(token);
   if (after === undefined) return;

@@ -15,6 +15,7 @@ export function persistNow(t: Turn): void {
 
 function push(t: Turn, token: number): void {
   t.out.push({ kind: "persist", token });
+  t.s.unwritten++;
   t.dirty = false;
   t.s.saveAtMs = NEVER;
 }

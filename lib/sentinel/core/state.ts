@@ -308,6 +308,8 @@ export interface State {
   lastLink: LinkId;
   lastToken: number;
   waiting: Map<number, AfterPersist>;
+  /** Persists asked for whose outcome is not known yet: what stands in this state may not be on disk. */
+  unwritten: number;
   /** The last persist failed: no vote is given and it is retried at this time; NEVER when all is saved. */
   unsavedRetryMs: number;
   /** Changes that may wait are written at this time; NEVER when there are none. */

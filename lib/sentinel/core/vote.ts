@@ -132,7 +132,8 @@ export function requestVote(t: Turn, m: Master, client: ClientId, epoch: number,
   if (raised) newEpoch(t, m, epoch);
   const grant =
     m.leaderEpoch < epoch && m.configEpoch < epoch && s.unsavedRetryMs === NEVER && !boundToAnother(t, m, runid) && !outOfDate(t, m, runid);
-  if (!grant && !raised) return answerVote(t, m, client, down);
+  // A vote that stands, but perhaps not on disk yet, is told when it is.
+  if (!grant && !raised && s.unwritten === 0) return answerVote(t, m, client, down);
   const old = { oldLeader: m.leader, oldLeaderEpoch: m.leaderEpoch, oldStartMs: m.failoverStartMs };
   if (grant) {
     m.leader = runid;
@@ -205,14 +206,14 @@ function answerVote(t: Turn, m: Master, client: ClientId, down: boolean): void {
 
 /** The vote's fate is known. An unwritten vote never happened. */
 export function voteSaved(t: Turn, m: Master, after: AfterPersist & { kind: "vote" }, saved: boolean): void {
-  const { leader, epoch } = after;
+  const { leader, epoch, granted } = after;
   touch(t, m);
-  if (!after.granted || saved) {
-    if (after.granted) emitText(t, "warning", "+vote-for-leader", `${leader} ${epoch}`, m);
+  if (saved) {
+    if (granted) emitText(t, "warning", "+vote-for-leader", `${leader} ${epoch}`, m);
     t.out.push({ kind: "answer", client: after.client, answer: [after.down ? 1 : 0, leader === "" ? "*" : leader, epoch] });
     return;
   }
-  if (m.leaderEpoch === epoch) {
+  if (granted && m.leaderEpoch === epoch) {
     m.leader = after.oldLeader;
     m.leaderEpoch = after.oldLeaderEpoch;
     m.failoverStartMs = after.oldStartMs;
