@@ -9,7 +9,8 @@ import { startProxy } from "../support/proxy.ts";
 import { Fleet } from "../support/sentinel_fleet.ts";
 import { Wire } from "../support/wire.ts";
 
-const FAILOVERS = Number(process.env["FAILOVERS"] ?? 3);
+/** Each failover costs the original Sentinels 18 s until the old master is a replica again: one of theirs by default, of ours three. */
+const failovers = (kind: Kind): number => Number(process.env["FAILOVERS"] ?? (kind === "redis" ? 1 : 3));
 const WRITERS = Number(process.env["WRITERS"] ?? 12);
 
 function config(fleet: Fleet, more = ""): string {
@@ -62,8 +63,9 @@ async function failover(fleet: Fleet, old: Program, how: (typeof WAYS)[number]):
 }
 
 for (const kind of ["redis", "redisha"] as Kind[]) {
+  const count = failovers(kind);
   test.skipIf(!hasRedis)(
-    `${kind === "redis" ? "the originals" : "ours throughout"}: ${FAILOVERS} failovers, every history holds`,
+    `${kind === "redis" ? "the originals" : "ours throughout"}: ${count} failovers, every history holds`,
     async () => {
       await using fleet = await Fleet.start({ replicas: 2, sentinels: [kind, kind, kind], server: kind });
       await using first = await startProxy("redisha", config(fleet));
@@ -75,7 +77,7 @@ for (const kind of ["redis", "redisha"] as Kind[]) {
       await subscriber.start(first.port);
       await until("everybody to get on", () => actors.every((a) => a.done > 5), 30_000);
       let master = fleet.master;
-      for (let n = 0; n < FAILOVERS; n++) {
+      for (let n = 0; n < count; n++) {
         const how = WAYS[n % WAYS.length]!;
         const unknowns = actors.map((a) => a.unknowns);
         master = await failover(fleet, master, how);
@@ -89,7 +91,7 @@ for (const kind of ["redis", "redisha"] as Kind[]) {
       for (const a of actors) await a.check(master.port);
       subscriber.close();
     },
-    120_000 + FAILOVERS * 60_000,
+    120_000 + count * 60_000,
   );
 }
 
