@@ -77,7 +77,8 @@ export class Driver {
 
   /** Writes what was still to be written, closes all links; nothing happens any more. */
   stop(): void {
-    if (!this.over && this.engine.state.saveAtMs > -Infinity) this.options.file.save(this.engine.directives(), this.engine.votes());
+    if (!this.over && (this.engine.state.saveAtMs > -Infinity || this.waiting.length > 0))
+      this.options.file.save(this.engine.directives(), this.engine.votes());
     this.over = true;
     if (this.timer !== null) clearTimeout(this.timer);
     for (const { link } of this.links.values()) link.close();

@@ -4,14 +4,14 @@
  *
  *     ROUNDS=50 bun test tests/e2e/sentinel_quorums.test.ts       so many rounds for each quorum instead of one
  */
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { hasRedis, until, type Kind } from "../support/programs.ts";
 import { Hosts, canNest, type Guest } from "../support/net_hosts.ts";
 import { pairs } from "../support/whole_set.ts";
 import { eventsOf, type Line } from "../sim/event_log.ts";
 
 const ROUNDS = Number(process.env["ROUNDS"] ?? 1);
-setDefaultTimeout(120_000 + ROUNDS * 120_000);
+const LIMIT_MS = 180_000 + ROUNDS * 120_000;
 
 const FAULTS = ["kill -9", "SIGSTOP", "cut"] as const;
 type Fault = (typeof FAULTS)[number];
@@ -156,8 +156,15 @@ function sameStory(fleet: Fleet, stayed: readonly Guest[]): void {
     }
   }
   expect(leaders.size).toBeGreaterThan(0);
-  const stories = stayed.map((s) => masters(eventsOf(s.output)).join(" "));
-  expect(new Set(stories).size).toBe(1);
+  const stories = stayed.map((s) => masters(eventsOf(s.output)));
+  // One that was away for a moment may have gone from the last but one master to the last; nobody tells of another order.
+  const whole = stories.reduce((a, b) => (b.length > a.length ? b : a), []);
+  for (const story of stories) {
+    expect(story.at(-1)).toBe(whole.at(-1));
+    let at = 0;
+    for (const ip of whole) if (ip === story[at]) at++;
+    expect(story.slice(at)).toEqual([]);
+  }
 }
 
 /**
@@ -170,18 +177,22 @@ const QUORUMS: [string, Kind[], number][] = [
 ];
 
 for (const [i, [name, kinds, downAfterMs]] of QUORUMS.entries())
-  test.skipIf(!hasRedis || !canNest)(`quorum of ${name}, ${ROUNDS} rounds`, async () => {
-    await using fleet = await Fleet.start(kinds, downAfterMs);
-    try {
-      for (let n = 0; n < ROUNDS; n++) {
-        const fault = FAULTS[(i + n) % FAULTS.length];
-        await round(fleet, fault);
-        // Whoever was cut off may have missed a master in between.
-        const cut = ROUNDS > 1 || fault === "cut";
-        sameStory(fleet, cut ? fleet.sentinels.slice(3) : fleet.sentinels);
+  test.skipIf(!hasRedis || !canNest)(
+    `quorum of ${name}, ${ROUNDS} rounds`,
+    async () => {
+      await using fleet = await Fleet.start(kinds, downAfterMs);
+      try {
+        for (let n = 0; n < ROUNDS; n++) {
+          const fault = FAULTS[(i + n) % FAULTS.length];
+          await round(fleet, fault);
+          // Whoever was cut off may have missed a master in between.
+          const cut = ROUNDS > 1 || fault === "cut";
+          sameStory(fleet, cut ? fleet.sentinels.slice(3) : fleet.sentinels);
+        }
+      } catch (error) {
+        for (const s of fleet.sentinels) console.error(`=== ${s.name}\n${s.output.split("\n").slice(-80).join("\n")}`);
+        throw error;
       }
-    } catch (error) {
-      for (const s of fleet.sentinels) console.error(`=== ${s.name}\n${s.output.split("\n").slice(-80).join("\n")}`);
-      throw error;
-    }
-  });
+    },
+    LIMIT_MS,
+  );

@@ -11,7 +11,7 @@ import { SentinelProcess, type EngineMaker, type Watcher } from "./sentinel.ts";
 import { Server } from "./server.ts";
 import { World } from "./world.ts";
 
-const MASTERS = Number(process.env["MASTERS"] ?? 200);
+const MASTERS = Number(process.env["MASTERS"] ?? 100);
 const SENTINELS = 5;
 /** Masters that share the host that dies. */
 const ON_ONE_HOST = MASTERS / 10;

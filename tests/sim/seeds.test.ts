@@ -11,7 +11,7 @@ import { ours, type Mix } from "./scenario.ts";
 
 const one = process.env["SEED"];
 const mix = (process.env["MIX"] ?? null) as Mix | null;
-const seeds = Number(process.env["SEEDS"] ?? 1500);
+const seeds = Number(process.env["SEEDS"] ?? 1000);
 const PARTS = 4;
 
 if (one !== undefined)

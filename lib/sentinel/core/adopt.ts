@@ -39,7 +39,7 @@ function askRole(t: Turn, m: Master): void {
 
 /** The master's ROLE: a change makes us look at everybody. */
 export function onRole(t: Turn, m: Master, reply: Reply): void {
-  if (reply instanceof ReplyError) m.roleRefused = true;
+  if (reply instanceof ReplyError) m.roleRefused = reply.code === "NOPERM" || reply.text.startsWith("ERR unknown command");
   if (!Array.isArray(reply)) return;
   if (reply[0] !== "slave" && m.roleReported === "master") return;
   m.infoDue = true;
