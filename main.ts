@@ -29,10 +29,13 @@ switch (invocation.mode) {
   case "cli":
     process.exit(await (await import("./lib/redis_cli/main.ts")).runCli(invocation.args));
     break;
+  case "status":
+    process.exit(await (await import("./lib/status/main.ts")).runStatus(invocation.args));
+    break;
   case "save-helper":
     (await import("./lib/server/persistence/save_helper.ts")).runSaveHelper(invocation.args);
     break;
-  default:
-    console.error(`redisha: --${invocation.mode} is not part of this build`);
-    process.exitCode = 2;
+  case "check":
+  case "doctor":
+    process.exit(await (await import("./lib/check/main.ts")).runCheck(invocation.mode, invocation.args));
 }

@@ -48,9 +48,9 @@ export async function ownHelp(): Promise<string> {
         "--proxy": form("--proxy", "the proxy: [haproxy.cfg] or -f FILE, and HAProxy's other options; -c checks the file"),
         "--stack": form("--stack", "a whole set on this machine: servers, Sentinels, proxy; Ctrl-C stops it"),
         "--cli": form("--cli", "talks to a server, as redis-cli; --cli --help tells how"),
-        "--status": form("--status", "the set at a glance (reserved)"),
-        "--check": form("--check", "examines configuration files (reserved)"),
-        "--doctor": form("--doctor", "examines the machine (reserved)"),
+        "--status": form("--status", "the whole set, from any one member: [ADDRESS ...] [--watch] [--json]; exit code 0 when healthy"),
+        "--check": form("--check", "examines configuration files of all kinds, each and together, with the mend of what is wrong"),
+        "--doctor": form("--doctor", "examines this machine, its files and the set that runs here"),
       },
     }),
   );

@@ -22,6 +22,8 @@ const allowed: Record<string, string[]> = {
   clients: ["time", "bytes", "resp", "net", "log", "os", "config", "commands/table"],
   commands: ["time", "bytes", "resp", "net", "store", "clients", "link", "fleet", "config", "log", "os"],
   cli: ["time", "bytes", "os", "log", "config"],
+  status: ["bytes", "resp", "net", "link", "fleet"],
+  check: ["bytes", "config", "os", "status"],
   redis_cli: ["bytes", "resp", "net", "commands/table", "config"],
   server: ["time", "bytes", "resp", "net", "store", "clients", "commands", "link", "fleet", "config", "log", "os", "cli"],
   sentinel: ["time", "bytes", "resp", "net", "clients", "commands", "link", "fleet", "config", "log", "os", "cli"],
