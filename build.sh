@@ -26,12 +26,14 @@ check() {
   "$bun" test tests/unit/architecture.test.ts
 }
 help() {
-  echo 'usage: ./build.sh [build | run | test | check | format | bench NAME | help]'
+  echo 'usage: ./build.sh [build | run | test | check | format | bench NAME | package | docs | help]'
   echo '  build       compile ./redisha (the default)'
   echo '  run         build, then start a whole set on this machine: ./redisha --stack'
   echo '  test [F..]  build, then run every test (or the named files)'
   echo '  check       formatting, types, lint, architecture'
   echo '  format      rewrite the sources in the project'"'"'s format'
+  echo '  package     build, then make deb, tar.gz, npm tarball and Containerfile in build/packages'
+  echo '  docs        write docs/tables anew from the rows of the code'
   echo '  bench NAME  build, then measure against the originals: server, proxy, sentinel, failover, memory'
 }
 case "${1:-build}" in
@@ -40,6 +42,8 @@ case "${1:-build}" in
   test) build; shift; exec "$bun" tests/run.ts "$@" ;;
   check) check ;;
   format) install; "$bun" fmt main.ts lib tests ;;
+  docs) install; exec "$bun" tests/support/doc_tables.ts ;;
+  package) build; exec packaging/build.sh ;;
   bench) build; shift; exec "$bun" tests/bench/run.ts "$@" ;;
   help|-h|--help) help ;;
   *) help >&2; exit 2 ;;
