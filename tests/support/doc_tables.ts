@@ -65,7 +65,7 @@ function directives(): string {
       const values = "values" in row ? row.values.join(", ") : row.type;
       return [
         code(row.name),
-        code(config.show(row.name) ?? ""),
+        row.name === "dir" ? "where it is started" : code(config.show(row.name) ?? ""),
         cell(values),
         row.flags & IMMUTABLE ? "at start" : "CONFIG SET",
         effect,
