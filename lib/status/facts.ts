@@ -17,6 +17,8 @@ export interface ServerFacts extends Part {
   /** All addresses under which it is known. */
   names: Address[];
   info: ReplicationInfo | null;
+  /** Round trip of a PING; null when it was not asked. */
+  pingMs: number | null;
   /** All fields of INFO. */
   fields: ReadonlyMap<string, string>;
 }

@@ -123,7 +123,10 @@ class Gathering {
       void talk.maybe("CLIENT", "SETNAME", "redisha-status");
       const fields = infoFields(text);
       if (fields.get("redis_mode") === "sentinel") return await sentinelFacts(talk, address, fields);
-      return { kind: "server", address, names: [address], error: null, info: parseInfo(text), fields };
+      const start = performance.now();
+      await talk.ask("PING");
+      const pingMs = Math.round((performance.now() - start) * 1000) / 1000;
+      return { kind: "server", address, names: [address], error: null, info: parseInfo(text), pingMs, fields };
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
       return { unknown: address, error: error.message };

@@ -7,7 +7,8 @@
  */
 import { readFileSync } from "node:fs";
 import type { TLSOptions } from "bun";
-import type { Address } from "../fleet/hello.ts";
+import { strerror } from "../bytes/errno.ts";
+import { showAddress, type Address } from "../fleet/hello.ts";
 import type { Access } from "./ask.ts";
 import type { Facts } from "./facts.ts";
 import { gather } from "./gather.ts";
@@ -15,10 +16,11 @@ import { judge, type Judgement } from "./judge.ts";
 import { draw, partLines, toJson } from "./view.ts";
 
 export const STATUS_USAGE = `usage: redisha --status [ADDRESS ...] [--watch [SECONDS]] [--json] [-a PASSWORD] [--user NAME] [--sentinel-pass PASSWORD]
-                        [--tls] [--cacert FILE] [--insecure] [--timeout MS]
+                        [--tls] [--cacert FILE] [--insecure] [--timeout MS] [--page [HOST:]PORT [--admin]]
 
   Draws the whole set, from any one member of it: server, Sentinel or proxy. ADDRESS is host:port, a port of this machine, or the path of a
   proxy's statistics socket. Without one it looks at 26379, 6379 and 6378 of this machine. REDISCLI_AUTH works as in redis-cli.
+  --page serves the same as a page with charts, on 127.0.0.1 unless HOST is given; --admin lets it start failovers.
   Exit code: 0 healthy, 1 not, 2 nobody answers.`;
 
 interface StatusOptions {
@@ -27,6 +29,9 @@ interface StatusOptions {
   guessed: boolean;
   watchMs: number;
   json: boolean;
+  /** Where to serve the page; null: not at all. */
+  page: Address | null;
+  admin: boolean;
   access: Access;
 }
 
@@ -36,7 +41,7 @@ const DEFAULT_PORTS = [26379, 6379, 6378];
 export function readStatusOptions(args: readonly string[], env: Readonly<Record<string, string | undefined>>): StatusOptions | string {
   const tls: { on: boolean; ca: string | null; insecure: boolean } = { on: false, ca: null, insecure: false };
   const access: Access = { user: null, password: env["REDISCLI_AUTH"] ?? null, sentinelPassword: null, tls: null, timeoutMs: 2000 };
-  const o: StatusOptions = { addresses: [], sockets: [], guessed: false, watchMs: 0, json: false, access };
+  const o: StatusOptions = { addresses: [], sockets: [], guessed: false, watchMs: 0, json: false, page: null, admin: false, access };
   for (let i = 0; i < args.length; i++) {
     const word = args[i];
     const value = (): string => {
@@ -48,6 +53,10 @@ export function readStatusOptions(args: readonly string[], env: Readonly<Record<
       if (word === "--json") o.json = true;
       else if (word === "--watch")
         o.watchMs = /^[\d.]+$/.test(args[i + 1] ?? "") && Number(args[i + 1]) < 1000 ? Number(value()) * 1000 : 1000;
+      else if (word === "--page") {
+        o.page = readAddress(value());
+        if (o.page === null) return "--page wants a port, or host:port";
+      } else if (word === "--admin") o.admin = true;
       else if (word === "-a" || word === "--pass") access.password = value();
       else if (word === "--user") access.user = value();
       else if (word === "--sentinel-pass") access.sentinelPassword = value();
@@ -105,6 +114,7 @@ export async function runStatus(args: readonly string[]): Promise<number> {
     console.error(`redisha --status: ${o}\n${STATUS_USAGE}`);
     return 2;
   }
+  if (o.page !== null) return servePages(o, o.page);
   if (o.watchMs > 0) return watch(o);
   const now = await look(o);
   if (o.json) console.log(JSON.stringify(toJson(now.facts, now.judgement)));
@@ -117,6 +127,29 @@ export async function runStatus(args: readonly string[]): Promise<number> {
 }
 
 const timeOfDay = (): string => new Date().toISOString().slice(11, 23);
+
+const PAGE_MS = 1000;
+
+/** --page: gathers and serves until a signal ends it. */
+async function servePages(o: StatusOptions, at: Address): Promise<number> {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(0));
+  const { Feed, servePage } = await import("./page_server.ts");
+  const feed = new Feed();
+  const news = new News();
+  try {
+    console.log(
+      `The page is at ${servePage(feed, at.host, at.port, o.admin, o.access)}${o.admin ? ", and whoever reaches it may start a failover" : ""}`,
+    );
+  } catch (error) {
+    console.error(`redisha --status: the page cannot be served on ${showAddress(at)}: ${strerror(error)}`);
+    return 2;
+  }
+  for (;;) {
+    const now = await look(o);
+    feed.add(now.facts, now.judgement, news.since(now), Date.now());
+    await Bun.sleep(o.watchMs > 0 ? o.watchMs : PAGE_MS);
+  }
+}
 
 /** Draws again and again on a terminal; elsewhere one line a change (with --json one object a change). Ends at Ctrl-C. */
 async function watch(o: StatusOptions): Promise<number> {

@@ -6,7 +6,7 @@
  *                                                      \-- asks --> Sentinels
  */
 import { startProxy } from "./proxy.ts";
-import { startSentinel, startServer, until, type Kind, type Program } from "./programs.ts";
+import { Program, startSentinel, startServer, until, type Kind } from "./programs.ts";
 import { Wire } from "./wire.ts";
 
 export interface Kinds {
@@ -99,6 +99,28 @@ export class WholeSet {
       this.parts.push(sentinel);
     }
     await this.isWhole();
+  }
+
+  /** Another program takes the place of one that was stopped, with its port, folder and file. */
+  async exchange(list: Program[], index: number, program: string): Promise<Program> {
+    const old = list[index];
+    const successor = new Program(`${old.name}+`, [program, ...old.args.slice(1)], old.port, old.dir, false);
+    list[index] = successor;
+    this.parts.push(successor);
+    successor.start();
+    return successor.ready();
+  }
+
+  /** Another proxy on the same port and file; the old one is told to finish (-sf) and goes when its clients have gone. */
+  async exchangeProxy(command: readonly string[]): Promise<Program> {
+    const old = this.proxy;
+    const file = old.args[old.args.indexOf("-f") + 1];
+    const args = [...command, "-db", "-f", file, "-sf", String(old.pid)];
+    this.proxy = new Program(`${old.name}+`, args, old.port, old.dir, false);
+    this.parts.push(this.proxy);
+    this.proxy.start();
+    await until("the old proxy to finish", () => old.process!.exitCode !== null || old.process!.signalCode !== null, 60_000);
+    return this.proxy;
   }
 
   /** Waits until every Sentinel sees all servers and all others up. */

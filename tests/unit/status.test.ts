@@ -12,7 +12,7 @@ function server(port: number, lines: Record<string, string | number>): ServerFac
     .map(([k, v]) => `${k}:${v}`)
     .join("\r\n");
   const address = { host: "10.0.0.1", port };
-  return { kind: "server", address, names: [address], error: null, info: parseInfo(text), fields: infoFields(text) };
+  return { kind: "server", address, names: [address], error: null, info: parseInfo(text), pingMs: 0.2, fields: infoFields(text) };
 }
 
 const master = (more: Record<string, string | number> = {}): ServerFacts =>

@@ -1,0 +1,80 @@
+/**
+ * The dashboard in headless Chromium: right before and after a failover that is started on the page with the keyboard, charts drawn, no
+ * complaint in the console, no request to another host, phone and desk. SHOTS=folder keeps the pictures.
+ */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { chromium, Page } from "../support/chromium.ts";
+import { freePort, Program, redisha, tempDir, until } from "../support/programs.ts";
+import { WholeSet } from "../support/whole_set.ts";
+
+const CARDS = `Object.fromEntries([...document.querySelectorAll(".part")].map((p) => [p.dataset.key, p.dataset.kind]))`;
+
+test.skipIf(chromium === null)(
+  "topology before and after a failover, charts, keyboard, phone and desk",
+  async () => {
+    await using set = await WholeSet.start(
+      { servers: ["redisha", "redisha"], sentinels: ["redisha", "redisha", "redisha"], proxy: "redisha" },
+      { downAfterMs: 5000 },
+    );
+    const port = freePort();
+    const members = [set.sentinels[0], set.proxy].map((p) => String(p.port));
+    await using served = new Program("page", [redisha, "--status", ...members, "--page", String(port), "--admin"], port, tempDir(), true);
+    served.start();
+    await until("the page to be served", () => served.output.includes(`http://127.0.0.1:${port}/`), 30_000);
+    const url = `http://127.0.0.1:${port}/`;
+    await until("the first data", async () => (await fetch(`${url}data.json`)).status === 200, 30_000);
+    await using page = await Page.open(url, { width: 1280, height: 900 });
+    await page.shows("healthy");
+    const [a, b] = set.servers.map((s) => `127.0.0.1:${s.port}`);
+    const cards = await page.value(CARDS);
+    expect(cards).toMatchObject({ [a]: "master", [b]: "replica", [`127.0.0.1:${set.proxy.port}`]: "proxy" });
+    expect(Object.values(cards).filter((kind) => kind === "sentinel").length).toBe(3);
+    // Charts have pixels of their own, and there are all four.
+    await until("drawn charts", () =>
+      page.value(
+        `[...document.querySelectorAll(".chart canvas")].filter((c) => c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v !== 0)).length === 4`,
+      ),
+    );
+    const shots = process.env["SHOTS"];
+    if (shots !== undefined) await page.screenshot(join(shots, "desk-light.png"));
+
+    // The action, by keyboard alone: to the button, Enter, to "Fail over", Enter.
+    await page.value(`document.querySelector("[data-key='failover m']").focus()`);
+    await page.key("Enter");
+    await until("the question", () => page.value(`document.getElementById("ask").open`));
+    await page.key("Tab");
+    await page.key("Enter");
+    await page.shows("Failover of m: OK");
+    await until(
+      "the new topology",
+      async () => {
+        const now = await page.value(CARDS);
+        return now[a] === "replica" && now[b] === "master";
+      },
+      60_000,
+    );
+    await until("the proxy's way", async () => (await page.text()).includes(`leads to port ${set.servers[1].port}`), 30_000);
+    expect(await page.text()).toContain(`master ${b}: master`);
+    if (shots !== undefined) await page.screenshot(join(shots, "desk-after.png"));
+
+    await page.size(390, 844);
+    await until("no sideways scrolling", () => page.value("document.documentElement.scrollWidth <= 390"));
+    if (shots !== undefined) await page.screenshot(join(shots, "phone-light.png"));
+    expect(page.complaints).toEqual([]);
+    expect([...new Set(page.requests.map((r) => new URL(r).origin))].filter((o) => o !== "null")).toEqual([url.slice(0, -1)]);
+
+    // Whoever does not come from the page starts nothing.
+    const post = (headers: Record<string, string>): Promise<number> =>
+      fetch(`${url}failover`, { method: "POST", headers, body: '{"name":"m"}' }).then((r) => r.status);
+    expect(await post({})).toBe(403);
+    expect(await post({ "x-redisha": "guess" })).toBe(403);
+    expect((await fetch(`${url}other`)).status).toBe(404);
+    if (shots === undefined) return;
+    await using dark = await Page.open(url, { width: 390, height: 844, dark: true });
+    await dark.shows("healthy");
+    await until("charts", () => dark.value(`document.querySelectorAll(".chart canvas").length === 4`));
+    await dark.screenshot(join(shots, "phone-dark.png"));
+  },
+  240_000,
+);
