@@ -28,6 +28,7 @@ import { bindServerCommands } from "./runs.ts";
 import { serveWaiting } from "./replication/acks.ts";
 import { replicationRuns } from "./replication/commands.ts";
 import { Replication } from "./replication/replication.ts";
+import { showLongWork } from "./long_work.ts";
 import { controlMemory } from "./memory.ts";
 import { Migrations } from "./migrate.ts";
 import { persistenceRuns } from "./persistence/commands.ts";
@@ -135,6 +136,7 @@ export async function runServer(invocation: Invocation): Promise<void> {
   );
   replication.prepare();
   new BootFence(s, () => replication.setGates()).begin();
+  showLongWork(s, process.background, persistence, aof, replication);
   log.notice("Server initialized");
   s.startupMemory = s.usedMemory();
   process.ready();

@@ -124,8 +124,9 @@ class Gathering {
       const fields = infoFields(text);
       if (fields.get("redis_mode") === "sentinel") return await sentinelFacts(talk, address, fields);
       const start = performance.now();
-      await talk.ask("PING");
-      const pingMs = Math.round((performance.now() - start) * 1000) / 1000;
+      // One that is loading answers with an error: its INFO is worth showing all the same.
+      const pong = await talk.maybe("PING");
+      const pingMs = pong === null ? null : Math.round((performance.now() - start) * 1000) / 1000;
       return { kind: "server", address, names: [address], error: null, info: parseInfo(text), pingMs, fields };
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;

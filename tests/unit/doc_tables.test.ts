@@ -10,3 +10,12 @@ test.each(Object.entries(docTables()))("docs/tables/%s is up to date (./build.sh
   ).toBe("up to date");
   expect(text.split("\n").length).toBeGreaterThan(name === "metrics.md" ? 5 : 20);
 });
+
+test("docs/grafana.json asks for metrics that there are", () => {
+  const text = readFileSync(join(folder, "../grafana.json"), "utf8");
+  const dashboard = JSON.parse(text) as { panels: { targets: { expr: string }[] }[] };
+  const known = docTables()["metrics.md"];
+  const asked = dashboard.panels.flatMap((p) => p.targets.flatMap((t) => t.expr.match(/\b(?:redisha|haproxy)_\w+/g) ?? []));
+  expect(asked.length).toBeGreaterThan(8);
+  expect([...new Set(asked)].filter((name) => !known.includes(`\`${name}\``))).toEqual([]);
+});

@@ -71,6 +71,11 @@ export class Aof {
   private countedFrom: number;
   private baseBytes: number;
 
+  /** A rewrite is under way. */
+  get isRewriting(): boolean {
+    return this.job !== null;
+  }
+
   constructor(server: Server, persistence: Persistence) {
     this.server = server;
     this.persistence = persistence;
