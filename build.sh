@@ -33,7 +33,7 @@ help() {
   echo '  check       formatting, types, lint, architecture'
   echo '  format      rewrite the sources in the project'"'"'s format'
   echo '  package     build, then make deb, tar.gz, npm tarball and Containerfile in build/packages'
-  echo '  docs        write docs/tables anew from the rows of the code'
+  echo '  docs        write docs/tables from the rows of the code'
   echo '  bench NAME  build, then measure against the originals: server, proxy, sentinel, failover, memory'
 }
 case "${1:-build}" in
@@ -43,7 +43,7 @@ case "${1:-build}" in
   check) check ;;
   format) install; "$bun" fmt main.ts lib tests ;;
   docs) install; exec "$bun" tests/support/doc_tables.ts ;;
-  package) build; exec packaging/build.sh ;;
+  package) build; "$bun" tests/support/doc_tables.ts; exec packaging/build.sh ;;
   bench) build; shift; exec "$bun" tests/bench/run.ts "$@" ;;
   help|-h|--help) help ;;
   *) help >&2; exit 2 ;;

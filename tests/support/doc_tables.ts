@@ -1,6 +1,7 @@
 /**
  * The tables under docs/tables, made from the rows that the code runs on: commands, directives, haproxy words, events, metrics. Written by
- * `./build.sh docs`; tests/unit/doc_tables.test.ts compares. Events and metrics have no table in the code: their names are found in it.
+ * `./build.sh docs` and for the packages, and not kept in the repository, so that they cannot be old. Events and metrics have no table in the
+ * code: their names are found in it.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
