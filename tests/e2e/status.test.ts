@@ -68,4 +68,4 @@ test("nobody there, and a command line that is none", () => {
   const port = freePort();
   expect(status(String(port))).toEqual({ out: expect.stringContaining(`127.0.0.1:${port} does not answer: Connection refused.`), code: 2 });
   expect(status("--what")).toEqual({ out: expect.stringContaining("unknown option '--what'"), code: 2 });
-});
+}, 60_000);

@@ -73,7 +73,7 @@ export class Aof {
 
   /** A rewrite is under way. */
   get isRewriting(): boolean {
-    return this.job !== null;
+    return this.rewriting !== null;
   }
 
   constructor(server: Server, persistence: Persistence) {
