@@ -73,7 +73,9 @@ export class LuaVm {
   readonly L: number;
   private readonly memory: WebAssembly.Memory;
   private readonly table: WebAssembly.Table;
+  /** Lua's memory, and the same as words. Growing it makes older views useless: `grow` is the only place where that happens. */
   private bytes: Buffer;
+  private words: Int32Array;
   /** Room in Lua's memory for strings on their way in. */
   private room: number;
   private roomBytes: number;
@@ -92,6 +94,7 @@ export class LuaVm {
     this.memory = x.memory as WebAssembly.Memory;
     this.table = x.__indirect_function_table as WebAssembly.Table;
     this.bytes = Buffer.from(this.memory.buffer);
+    this.words = new Int32Array(this.memory.buffer);
     (x.__wasm_call_ctors as () => void)();
     this.roomBytes = 64 * 1024;
     this.room = this.api.malloc(this.roomBytes);
@@ -139,15 +142,16 @@ export class LuaVm {
     const pages = Math.ceil((Math.max(wantedBytes, have + have / 4) - have) / 65536);
     try {
       this.memory.grow(pages);
+      this.bytes = Buffer.from(this.memory.buffer);
+      this.words = new Int32Array(this.memory.buffer);
       return 1;
     } catch {
       return 0;
     }
   }
 
-  /** Lua's memory as it is now: growing it makes older views useless. */
+  /** Lua's memory as it is now: not to be kept over a call into Lua. */
   mem(): Buffer {
-    if (this.bytes.buffer !== this.memory.buffer) this.bytes = Buffer.from(this.memory.buffer);
     return this.bytes;
   }
 
@@ -225,7 +229,7 @@ export class LuaVm {
   }
   /** Length of what stringAt or checkString found. */
   get length(): number {
-    return this.mem().readUInt32LE(this.lengthAt);
+    return this.words[this.lengthAt >> 2] >>> 0;
   }
   /** The string at `index` as latin1, or null. */
   text(L: number, index: number): string | null {

@@ -10,20 +10,35 @@ import { doubleText } from "../../bytes/number.ts";
 import type { Out } from "../../resp/out.ts";
 import { type LuaVm, T_BOOLEAN, T_NIL, T_NUMBER, T_STRING, T_TABLE } from "./lua_vm.ts";
 
+/** Where readNumber came to the end of its line. */
+let numberEnd = 0;
+/** The number that stands at b[from...), up to the end of its line. */
+function readNumber(b: Buffer, from: number): number {
+  let i = from;
+  const negative = b[i] === 45;
+  if (negative) i++;
+  const first = i;
+  let v = 0;
+  for (let c = b[i] - 48; c >= 0; c = b[++i] - 48) v = v * 10 + c;
+  numberEnd = i;
+  // Longer ones are not exact by adding up.
+  if (i - first > 15) return Number(b.toString("latin1", from, i));
+  return negative ? -v : v;
+}
+
 /** Pushes the reply at b[from...); returns where it ends. The bytes are a server's own reply, complete and well-formed. */
 export function pushReply(vm: LuaVm, L: number, b: Buffer, from: number): number {
   const { api } = vm;
-  api.lua_checkstack(L, 6);
-  const eol = b.indexOf(13, from);
-  const next = eol + 2;
   const type = b[from];
-  switch (type) {
-    case 58: // :
-      api.lua_pushnumber(L, Number(b.toString("latin1", from + 1, eol)));
+  // Numbers are short: their digits and their end are found in one go.
+  if (type === 58 || type === 36 || type === 42) {
+    const n = readNumber(b, from + 1);
+    const next = numberEnd + 2;
+    if (type === 58) {
+      api.lua_pushnumber(L, n);
       return next;
-    case 36: {
-      // $
-      const n = Number(b.toString("latin1", from + 1, eol));
+    }
+    if (type === 36) {
       if (n < 0) {
         api.lua_pushboolean(L, 0);
         return next;
@@ -31,7 +46,13 @@ export function pushReply(vm: LuaVm, L: number, b: Buffer, from: number): number
       vm.pushBytes(L, b, next, next + n);
       return next + n + 2;
     }
+    return pushArray(vm, L, b, n, next);
+  }
+  const eol = b.indexOf(13, from);
+  const next = eol + 2;
+  switch (type) {
     case 43: // +
+      api.lua_checkstack(L, 6);
       api.lua_createtable(L, 0, 1);
       vm.pushBytes(L, b, from + 1, eol);
       vm.setField(L, -2, "ok");
@@ -39,9 +60,8 @@ export function pushReply(vm: LuaVm, L: number, b: Buffer, from: number): number
     case 45: // -
       pushError(vm, L, b.toString("latin1", from, eol), true);
       return next;
-    case 42: // *
-      return pushArray(vm, L, b, Number(b.toString("latin1", from + 1, eol)), next);
     default:
+      api.lua_checkstack(L, 6);
       return pushReply3(vm, L, b, type, from, eol);
   }
 }
@@ -51,6 +71,7 @@ function pushArray(vm: LuaVm, L: number, b: Buffer, count: number, from: number)
     vm.api.lua_pushboolean(L, 0);
     return from;
   }
+  vm.api.lua_checkstack(L, 6);
   vm.api.lua_createtable(L, count, 0);
   let at = from;
   for (let i = 1; i <= count; i++) {
