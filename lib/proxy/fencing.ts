@@ -302,15 +302,18 @@ export class Fencing implements Timed {
       // What is still connected to the last master sends nothing new.
       for (const s of backend.servers) for (const session of s.sessions) session.gate(true);
       backend.board?.gate(true);
+      for (const p of this.probes) p.hold(true);
       return;
     }
     backend.holdingSinceMs = 0;
     const shut = chosen === this.drained && nowMs() < this.drainedUntilMs;
     for (const session of chosen.sessions) session.gate(shut);
     backend.board?.gate(shut);
+    const before = this.lastChosen;
+    if (before !== null && before !== chosen) this.account(before, chosen);
+    this.lastChosen = chosen;
+    for (const p of this.probes) p.hold(shut);
     if (was !== chosen) {
-      if (this.lastChosen !== null && this.lastChosen !== chosen) this.account(this.lastChosen, chosen);
-      this.lastChosen = chosen;
       backend.chosen = chosen;
       backend.board?.choose(chosen);
       this.bringUp(chosen, d);

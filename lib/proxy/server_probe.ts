@@ -54,8 +54,11 @@ export class ServerProbe {
   reachable: boolean;
   info: ReplicationInfo | null;
   runId: string | null;
-  /** Its history when it last said master. */
+  /** Its history when it last said master; while clients are held, when it first said so. */
   lastAsMaster: History | null;
+  /** Clients are held; and what it has said since is in `lastAsMaster`. */
+  private held: boolean;
+  private toldSince: boolean;
   infoAtMs: number;
   masterSinceMs: number;
 
@@ -79,6 +82,8 @@ export class ServerProbe {
     this.info = null;
     this.runId = null;
     this.lastAsMaster = null;
+    this.held = false;
+    this.toldSince = false;
     this.infoAtMs = 0;
     this.masterSinceMs = 0;
   }
@@ -128,6 +133,13 @@ export class ServerProbe {
   }
   private answerWaiters(): void {
     for (const done of this.waiters.splice(0)) done();
+  }
+
+  /** Clients are held (or no longer): what its stream carries from now on is nobody's but the Sentinels' and its own. */
+  hold(held: boolean): void {
+    if (held === this.held) return;
+    this.held = held;
+    this.toldSince = false;
   }
 
   /** Asks now. */
@@ -192,7 +204,10 @@ export class ServerProbe {
     const now = nowMs();
     this.info = info;
     this.infoAtMs = now;
-    if (info.role === "master") this.lastAsMaster = info.history;
+    if (info.role === "master" && !this.toldSince) {
+      this.lastAsMaster = info.history;
+      this.toldSince = this.held;
+    }
     if (info.role !== "master") this.masterSinceMs = 0;
     else if (was?.role !== "master" || this.masterSinceMs === 0) this.masterSinceMs = now;
     const news = !this.reachable || was === null || was.role !== info.role || was.history.replid !== info.history.replid;
