@@ -18,7 +18,6 @@ export function isSecret(call: Call, i: number): boolean {
     case "hello":
       return call.is(i - 1, "auth") || (i > 3 && call.is(i - 2, "auth"));
     case "acl|setuser":
-      return i > 2;
     case "acl|getuser":
     case "acl|deluser":
       return i > 1;

@@ -26,8 +26,10 @@ function expire(server: Server, cycle: ExpireCycle): void {
   cycle.beginSlow(server.config.number("hz"));
   const slice = (): void => {
     if (server.dispatcher.gates & GATE_BUSY) return;
+    const started = readClock();
     const more = cycle.slice(500);
     server.propagation.flush(false);
+    server.service.latency.add("expire-cycle", readClock() - started);
     server.dispatcher.endEvent();
     if (more) setImmediate(slice);
   };

@@ -64,6 +64,12 @@ export function controlMemory(server: Server): void {
     if (!over()) return false;
     if (policy === "noeviction" || server.loading || service.pause.is(PAUSE_EVICT)) return true;
     const started = performance.now();
+    const still = evictUntil(started);
+    service.latency.add("eviction-cycle", performance.now() - started);
+    return still;
+  };
+  /** Evicts until the limit holds, none may go any more (true), or the time is over. */
+  const evictUntil = (started: number): boolean => {
     const limit = limitMs(config.number("maxmemory-eviction-tenacity"));
     const samples = config.number("maxmemory-samples");
     for (let n = 1; over(); n++) {

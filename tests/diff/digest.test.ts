@@ -19,6 +19,9 @@ test.skipIf(!hasRedis)("fingerprints of every type, small and big, in several da
     ["hset", "big hash", ...many],
     ["zadd", "zset", "0.1", "a", "3", "b", "-0", "zero", "inf", "c", "-1e300", "d"],
     ["zadd", "big zset", ...many.flatMap((m, i) => [String(i / 7), m])],
+    ["xadd", "stream", "1-1", "f", "v", "g", "w"],
+    ["xgroup", "create", "stream", "group", "0"],
+    ["xgroup", "create", "empty stream", "group", "0", "mkstream"],
     ["pexpireat", "big zset", "4102444800000"],
   ];
   for (const p of [original, ours]) {

@@ -19,6 +19,8 @@ test("SLOWLOG cuts arguments, hides passwords, keeps the newest", async () => {
   const shown = many.slice(0, 30).map((m) => `"${m}"`);
   expect(got).toMatch(/^\[\[\(\d+\), \(\d{10}\), \(\d+\), \["SLOWLOG", "LEN"\], "127\.0\.0\.1:\d+", "me"\], /);
   expect(got).toContain('["AUTH", "(redacted)", "(redacted)"]');
+  await w.do("ACL", "SETUSER", "u", ">secret");
+  expect(await w.do("SLOWLOG", "GET", 1)).toContain('["ACL", "SETUSER", "(redacted)", "(redacted)"]');
   expect(got).toContain(`["DEL", ${shown.join(", ")}, "... (10 more arguments)"]`);
   await w.do("SET", "a", "x".repeat(130));
   expect(await w.do("SLOWLOG", "GET", 1)).toContain(`["SET", "a", "${"x".repeat(128)}... (2 more bytes)"]`);
