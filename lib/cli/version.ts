@@ -7,7 +7,8 @@ declare const VERSION: string | undefined;
 /** redisha's own version, put in by the build. */
 export const version = typeof VERSION === "string" ? VERSION : "0.0.0-dev";
 
-const RELEASED = "2026/11/23";
+/** Date of this version, as `show info` and `haproxy -v` print it. */
+export const RELEASED = "2026/11/23";
 
 export function printVersion({ guise, args }: Invocation): void {
   if (guise === "haproxy") process.stdout.write(haproxyVersion(args[0] === "-vv"));
@@ -19,6 +20,11 @@ export function printVersion({ guise, args }: Invocation): void {
 export function redisVersion(): string {
   const build = Bun.hash.crc32(`redisha ${version}`).toString(16);
   return `Redis server v=${REDIS_VERSION} sha=00000000:0 malloc=libc bits=64 build=${build}`;
+}
+
+/** `show info` and `show version` of the proxy. */
+export function haproxyVersionNumber(): string {
+  return `${HAPROXY_VERSION}-redisha${version}`;
 }
 
 /** `haproxy -v`, with `all` the facts of `haproxy -vv` that are true here. */

@@ -8,7 +8,8 @@ import type { AclTerm, AclTest, Condition, ProxyConfig } from "./haproxy_model.t
 /** Fetches that proxy/core can answer. */
 export const FETCHES = new Set([
   "nbsrv", "srv_is_up", "be_conn", "fe_conn", "srv_conn", "queue", "connslots", "srv_weight", "src", "src_port", "dst", "dst_port",
-  "always_true", "always_false", "bool", "int", "env", "dst_conn", "be_sess_rate", "avg_queue",
+  "always_true", "always_false", "bool", "int", "env", "dst_conn", "be_sess_rate", "avg_queue", "path", "url", "query", "method", "hdr",
+  "req.hdr", "http_auth",
 ]); // prettier-ignore
 /** Known to HAProxy, never true here. */
 const FOREIGN =
@@ -31,7 +32,10 @@ export function readTest(words: string[]): AclTest | string {
   const m = /^([A-Za-z0-9_.-]+)(?:\(([^)]*)\))?(.*)$/.exec(first);
   const name = m?.[1] ?? first;
   if (m === null || (!FETCHES.has(name) && !FOREIGN.test(name))) return `unknown fetch method '${name}' in ACL expression '${first}'`;
-  const t = { ...test(name), argument: m[2] ?? "" };
+  // path_beg, hdr_end and their like: the fetch and how it is compared in one word.
+  const joined = /^(path|url|hdr)_(beg|end|sub|reg|dir|dom)$/.exec(name);
+  const t = { ...test(joined?.[1] ?? name), argument: m[2] ?? "" };
+  if (joined !== null) t.match = joined[2] === "dir" || joined[2] === "dom" ? "sub" : joined[2]!;
   let i = 1;
   for (; i < words.length && words[i]!.startsWith("-") && !/^-\d/.test(words[i]!); i++) {
     if (words[i] === "-i") t.ignoreCase = true;

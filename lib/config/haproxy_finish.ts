@@ -32,7 +32,10 @@ function references(c: Context, p: ProxyConfig): void {
       c.alertText(`backend '${p.name}' : unable to find server '${rule.target}' referenced in a 'use-server' rule.`);
   if (isFrontend(p) && p.binds.length === 0)
     c.warnText(`${kindText(p)} '${p.name}' has no 'bind' directive. Please declare it as a backend if this was intended.`);
-  if (p.mode === "http") c.warnText(`${kindText(p)} '${p.name}' is in mode http, which redisha does not proxy: its clients get no answer.`);
+  if (p.mode === "http" && isBackend(p) && p.servers.length > 0)
+    c.warnText(
+      `${kindText(p)} '${p.name}' is in mode http, which redisha does not proxy: statistics, metrics and monitor-uri are answered, the rest is not.`,
+    );
 }
 
 function servers(c: Context, p: ProxyConfig): void {

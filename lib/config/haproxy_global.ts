@@ -44,7 +44,9 @@ function stats(c: Context, g: GlobalConfig): void {
     if (t.error !== "") return c.alert(`timer ${t.error} in argument '${a[2]}' to 'stats timeout'`);
     g.statsTimeoutMs = t.ms;
   } else if (a[1] === "maxconn") {
-    if (looseInt(a[2] ?? "") <= 0) c.alert("'stats maxconn' expects a positive value");
+    const n = looseInt(a[2] ?? "");
+    if (n <= 0) return c.alert("'stats maxconn' expects a positive value");
+    g.statsMaxconn = n;
   } else if (a[1] !== "bind-process")
     c.alert(`'stats' only supports 'socket', 'maxconn', 'bind-process' and 'timeout' (got '${a[1] ?? ""}')`);
 }

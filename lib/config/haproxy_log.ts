@@ -67,7 +67,8 @@ function address(text: string, fail: (text: string) => null): LogTargetConfig | 
     minLevel: 0,
   };
   if (text === "stdout" || text === "stderr") return { ...t, kind: "fd", fd: text === "stdout" ? 1 : 2 };
-  if (text.startsWith("ring@") || text.startsWith("tcp")) return t;
+  if (text.startsWith("ring@")) return { ...t, kind: "ring", path: text.slice(5) };
+  if (text.startsWith("tcp")) return t;
   const a = readAddress(text);
   if (typeof a === "string") return fail(a);
   if (a.kind === "fd") return { ...t, kind: "fd", fd: a.fd };

@@ -3,6 +3,8 @@
  * Times are milliseconds, 0 meaning "never" as in HAProxy; null means "not set". Leaves out everything that only a running proxy knows.
  */
 
+import { newStats, type HttpRule, type StatsConfig } from "./haproxy_http.ts";
+
 /** Where a statement stands; both are printed in messages. */
 export interface Place {
   file: string;
@@ -11,8 +13,8 @@ export interface Place {
 
 /** One target of a `log` line. */
 export interface LogTargetConfig {
-  /** udp: host and port; unix: path; fd: number (stdout 1, stderr 2); none: accepted but nothing can be sent there (ring, tcp). */
-  kind: "udp" | "unix" | "fd" | "none";
+  /** udp: host and port; unix: path; fd: number (stdout 1, stderr 2); ring: its name in path; none: accepted but nothing can be sent there (tcp). */
+  kind: "udp" | "unix" | "fd" | "ring" | "none";
   host: string;
   port: number;
   path: string;
@@ -53,6 +55,8 @@ export interface BindConfig extends Place {
   level: "user" | "operator" | "admin";
   v4v6: boolean;
   v6only: boolean;
+  /** `expose-fd listeners`. */
+  id: number;
 }
 
 export interface ServerOptions {
@@ -92,6 +96,11 @@ export interface ServerOptions {
   sourcePort: number;
   cookie: string;
   id: number;
+  agentCheck: boolean;
+  agentHost: string;
+  agentPort: number;
+  agentInterMs: number;
+  agentSend: string;
 }
 
 export interface ServerConfig extends ServerOptions, Place {
@@ -102,6 +111,10 @@ export interface ServerConfig extends ServerOptions, Place {
   /** A port written as +n or -n, or left out, is relative to the client's. */
   portIsOffset: boolean;
   path: string;
+  /** The host name that `host` was looked up from, "" when it was written as an address. */
+  dnsName: string;
+  /** Its name has no address yet (init-addr none). */
+  unresolved: boolean;
 }
 
 export interface TcpCheckConnect extends Place {
@@ -247,6 +260,30 @@ export interface ProxyConfig extends Place {
   deny: string[];
   users: { name: string; password: string; rules: string[] }[];
   cluster: { host: string; port: number }[];
+  stats: StatsConfig;
+  monitorUri: string;
+  monitorFail: Condition[];
+  httpRules: HttpRule[];
+  loadServerState: "none" | "local" | "global";
+  serverStateFile: string;
+}
+
+/** A resolvers section. */
+export interface ResolversConfig {
+  name: string;
+  nameservers: { name: string; host: string; port: number }[];
+  retries: number;
+  retryMs: number;
+  holdValidMs: number;
+  /** nx, timeout, refused, other: how long a name may fail before its servers are taken out. */
+  holdOtherMs: number;
+}
+
+/** A ring section: log lines kept in memory. */
+export interface RingConfig {
+  name: string;
+  sizeBytes: number;
+  description: string;
 }
 
 export interface GlobalConfig {
@@ -271,6 +308,7 @@ export interface GlobalConfig {
   ulimitN: number;
   statsSockets: BindConfig[];
   statsTimeoutMs: number;
+  statsMaxconn: number;
   serverStateBase: string;
   serverStateFile: string;
   /** Ours: behave as the original in everything. */
@@ -284,6 +322,10 @@ export interface HaproxyConfig {
   /** Named and anonymous defaults sections, in order (for messages and tests). */
   defaults: ProxyConfig[];
   files: string[];
+  resolvers: ResolversConfig[];
+  rings: RingConfig[];
+  /** userlist sections: names with their passwords; null for those that are only there encrypted. */
+  userlists: Map<string, Map<string, string | null>>;
 }
 
 export function newServerOptions(): ServerOptions {
@@ -322,6 +364,11 @@ export function newServerOptions(): ServerOptions {
     sourcePort: 0,
     cookie: "",
     id: 0,
+    agentCheck: false,
+    agentHost: "",
+    agentPort: 0,
+    agentInterMs: 2000,
+    agentSend: "",
   };
 }
 
@@ -345,6 +392,7 @@ export function newBind(place: Place): BindConfig {
     level: "operator",
     v4v6: false,
     v6only: false,
+    id: 0,
   };
 }
 
@@ -402,6 +450,12 @@ export function newProxy(kind: ProxyConfig["kind"], name: string, place: Place, 
     deny: [...(d?.deny ?? [])],
     users: [...(d?.users ?? [])],
     cluster: [...(d?.cluster ?? [])],
+    stats: d ? { ...d.stats, auth: [...d.stats.auth], scope: [...d.stats.scope], admin: [...d.stats.admin] } : newStats(),
+    monitorUri: d?.monitorUri ?? "",
+    monitorFail: [],
+    httpRules: [...(d?.httpRules ?? [])],
+    loadServerState: d?.loadServerState ?? "none",
+    serverStateFile: d?.serverStateFile ?? "",
   };
 }
 
@@ -428,6 +482,7 @@ export function newConfig(): HaproxyConfig {
       ulimitN: 0,
       statsSockets: [],
       statsTimeoutMs: 10_000,
+      statsMaxconn: 10,
       serverStateBase: "",
       serverStateFile: "",
       strict: false,
@@ -436,6 +491,9 @@ export function newConfig(): HaproxyConfig {
     proxies: [],
     defaults: [],
     files: [],
+    resolvers: [],
+    rings: [],
+    userlists: new Map(),
   };
 }
 

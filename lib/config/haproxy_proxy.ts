@@ -5,6 +5,7 @@
 import { B, belongs, type Context, D, F, type Row, type Table } from "./haproxy_context.ts";
 import { parseAcl, parseCondition } from "./haproxy_acl.ts";
 import { parseBind } from "./haproxy_bind.ts";
+import { parseHttpRequest, parseMonitorFail, parseMonitorUri, parseStats } from "./haproxy_http.ts";
 import { parseLog } from "./haproxy_log.ts";
 import type { BalanceAlgorithm, ProxyConfig, Timeouts } from "./haproxy_model.ts";
 import { OPTION_ROWS, parseOption } from "./haproxy_options.ts";
@@ -199,7 +200,7 @@ export const PROXY_ROWS: Table = {
   "http-after-response": idle(F | B, HTTP),
   "http-check": idle(B, "HTTP checks are not implemented"),
   "http-error": idle(F | B),
-  "http-request": idle(F | B, HTTP),
+  "http-request": { where: F | B, parse: parseHttpRequest },
   "http-response": idle(F | B, HTTP),
   "http-reuse": idle(B),
   "http-send-name-header": idle(B, HTTP),
@@ -211,7 +212,13 @@ export const PROXY_ROWS: Table = {
     p.id = n;
   }),
   "ignore-persist": idle(B, HTTP),
-  "load-server-state-from-file": idle(B, "server state is not loaded from files"),
+  "load-server-state-from-file": row(B, (c, p) => {
+    belongs(c, B, "load-server-state-from-file");
+    const v = c.args[1] ?? "";
+    if (v !== "global" && v !== "local" && v !== "none")
+      return c.alert(`'load-server-state-from-file' expects 'global', 'local' or 'none'. Got '${v}'`.replace(" Got", ` Got`));
+    p.loadServerState = v;
+  }),
   log: { where: F | B, parse: log },
   "log-format": row(F, (c, p) => {
     if (c.args[1] === undefined) return c.alert("log-format expects an argument.");
@@ -236,9 +243,9 @@ export const PROXY_ROWS: Table = {
     if (m !== "tcp" && m !== "http" && m !== "redis") return c.alert(`unknown proxy mode '${m}'.`);
     if (c.atMost(1)) p.mode = m;
   }),
-  monitor: idle(F, HTTP),
+  monitor: { where: F, parse: parseMonitorFail },
   "monitor-net": gone("'monitor-net' doesn't exist anymore. Please use 'http-request return status 200 if { src 127.0.0.1 }' instead."),
-  "monitor-uri": idle(F),
+  "monitor-uri": { where: F, parse: parseMonitorUri },
   option: { where: F | B, parse: parseOption },
   persist: idle(B, HTTP),
   "rate-limit": idle(F),
@@ -252,7 +259,10 @@ export const PROXY_ROWS: Table = {
   }),
   "retry-on": idle(B),
   server: { where: B, parse: parseServer },
-  "server-state-file-name": idle(B),
+  "server-state-file-name": row(B, (c, p) => {
+    if (belongs(c, B, "server-state-file-name"))
+      p.serverStateFile = c.args[1] === undefined || c.args[1] === "use-backend-name" ? p.name : c.args[1];
+  }),
   "server-template": { where: B, parse: parseServer },
   source: row(B, (c, p) => {
     const a = c.args[1] === undefined ? "" : readAddress(c.args[1]);
@@ -267,7 +277,7 @@ export const PROXY_ROWS: Table = {
   }),
   "srvtcpka-intvl": idle(B),
   srvtimeout: gone("the 'srvtimeout' directive is not supported anymore since HAProxy 2.1. Use 'timeout server'."),
-  stats: idle(F | B),
+  stats: { where: F | B, parse: parseStats },
   stick: idle(B, "stick tables are not implemented"),
   "stick-table": idle(F | B, "stick tables are not implemented"),
   "strict-haproxy": row(F | B, (c, p) => {

@@ -15,6 +15,7 @@ import { GLOBAL_ROWS, parseTune } from "./haproxy_global.ts";
 import { nearestWord } from "./haproxy_hint.ts";
 import { newConfig, type HaproxyConfig } from "./haproxy_model.ts";
 import { NEGATABLE, PROXY_ROWS } from "./haproxy_proxy.ts";
+import { parseResolvers, parseRing, parseUser } from "./haproxy_resolvers.ts";
 import { DefaultsChain, openSection, otherWords, SECTIONS } from "./haproxy_sections.ts";
 import { nonBreakingSpaceColumn, splitWords, WORDS_MAX } from "./haproxy_words.ts";
 
@@ -173,6 +174,9 @@ function statement(c: Context, chain: DefaultsChain, text: string): void {
     if (!others.includes(word) && c.section !== "fcgi-app") c.alert(`unknown keyword '${word}' in '${c.section}' section`);
     else if (c.section === "userlist" && c.args[1] === undefined) c.alertTight(`'${word}' expects <name> as arguments.`);
     else if (word === "mailer" && c.args[2] === undefined) c.alert("'mailer' expects <name> and <addr>[:<port>] as arguments.");
+    else if (c.section === "userlist") parseUser(c);
+    else if (c.section === "resolvers") parseResolvers(c);
+    else if (c.section === "ring") parseRing(c);
     return;
   }
   const table: Table = c.section === "global" ? GLOBAL_ROWS : PROXY_ROWS;

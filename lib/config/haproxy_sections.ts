@@ -1,8 +1,9 @@
 /**
- * Section headers, and the sections that redisha reads without using them: peers, resolvers, mailers, userlist, ring, cache, ... COLD.
- * Names are resolved by the system, mail is not sent and stick tables do not exist, so their contents only have to be recognised.
+ * Section headers, and the sections that redisha reads without using them: peers, mailers, userlist, cache, ... COLD.
+ * Mail is not sent and stick tables do not exist, so their contents only have to be recognised. resolvers and ring: haproxy_resolvers.ts.
  */
 import type { Context } from "./haproxy_context.ts";
+import { openResolvers, openRing, RESOLVER_WORDS } from "./haproxy_resolvers.ts";
 import { isBackend, isFrontend, kindText, newProxy, type ProxyConfig } from "./haproxy_model.ts";
 
 /** Keywords of the sections that are only recognised; a warning says once a section what that means. */
@@ -15,7 +16,7 @@ const OTHER: Record<string, { words: string[]; needsName: boolean; missing: stri
     warning: "",
   },
   resolvers: {
-    words: ["nameserver", "parse-resolv-conf", "hold", "resolve_retries", "timeout", "accepted_payload_size"],
+    words: RESOLVER_WORDS,
     needsName: true,
     missing: " : missing name for resolvers section.",
     aborts: true,
@@ -40,7 +41,7 @@ const OTHER: Record<string, { words: string[]; needsName: boolean; missing: stri
     needsName: true,
     missing: " : missing ring name.",
     aborts: false,
-    warning: "log rings are not kept",
+    warning: "",
   },
   cache: {
     words: ["total-max-size", "max-age", "max-object-size", "process-vary", "max-secondary-entries"],
@@ -117,6 +118,9 @@ export function openSection(c: Context, chain: DefaultsChain): void {
       return;
     }
     if (c.args[2] !== undefined) c.atMost(1);
+    if (word === "resolvers") openResolvers(c);
+    else if (word === "ring") openRing(c);
+    else if (word === "userlist") c.config.userlists.set(c.args[1] ?? "", new Map());
     if (other.warning !== "") c.warn(`section '${word} ${c.args[1] ?? ""}' is read but has no effect in redisha (${other.warning}).`);
     return;
   }

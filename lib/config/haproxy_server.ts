@@ -25,6 +25,16 @@ const word = (apply: (o: ServerOptions, value: string) => string | void): Server
   apply: (t, a) => apply(t.o, a[0] ?? "") ?? "",
 });
 const ignored = (args: number): ServerRow => ({ args, apply: () => "" });
+/** Read, with a warning that says what will not be. */
+const without = (args: number, why: string): ServerRow => ({
+  args,
+  apply(t, a) {
+    t.c.warn(
+      `'${args > 0 && a[0] !== undefined ? `... ${a[0]}` : t.name}' of server '${t.name}': this option has no effect in redisha (${why}).`,
+    );
+    return "";
+  },
+});
 const tls = (name: string, args: number): ServerRow => ({
   args,
   apply: (t, a) => {
@@ -34,7 +44,7 @@ const tls = (name: string, args: number): ServerRow => ({
 });
 
 /** inter, fastinter, downinter, slowstart. HAProxy 2.6 names agent-inter in one of the messages whatever the option; so do we. */
-function delay(option: string, key: "interMs" | "fastinterMs" | "downinterMs" | "slowstartMs"): ServerRow {
+function delay(option: string, key: "interMs" | "fastinterMs" | "downinterMs" | "slowstartMs" | "agentInterMs"): ServerRow {
   return {
     args: 1,
     apply(t, a) {
@@ -68,11 +78,11 @@ export const SERVER_ROWS: Record<string, ServerRow> = {
     if (typeof a === "string" || !/^[\d.]+$|:/.test(a.host)) return `'addr' : invalid address: '${v}' in '${v}'`;
     o.checkHost = a.host;
   }),
-  "agent-addr": ignored(1),
-  "agent-check": { args: 0, apply: (t) => `server ${t.name} does not have agent port. Agent check has been disabled` },
-  "agent-inter": ignored(1),
-  "agent-port": ignored(1),
-  "agent-send": ignored(1),
+  "agent-addr": word((o, v) => void (o.agentHost = v)),
+  "agent-check": flag((o) => (o.agentCheck = true)),
+  "agent-inter": delay("agent-inter", "agentInterMs"),
+  "agent-port": word((o, v) => void (o.agentPort = looseInt(v))),
+  "agent-send": word((o, v) => void (o.agentSend = v.endsWith("\n") ? v : `${v}\n`)),
   "allow-0rtt": ignored(0),
   alpn: tls("alpn", 1),
   backup: flag((o) => (o.backup = true)),
@@ -83,7 +93,7 @@ export const SERVER_ROWS: Record<string, ServerRow> = {
   "check-send-proxy": flag((o) => (o.checkSendProxy = true)),
   "check-sni": tls("check-sni", 1),
   "check-ssl": flag((o) => (o.checkSsl = true)),
-  "check-via-socks4": ignored(0),
+  "check-via-socks4": without(0, "connections are made directly"),
   ciphers: tls("ciphers", 1),
   ciphersuites: tls("ciphersuites", 1),
   cookie: word((o, v) => void (o.cookie = v)),
@@ -127,7 +137,7 @@ export const SERVER_ROWS: Record<string, ServerRow> = {
   maxqueue: integer("maxqueue"),
   minconn: integer("minconn"),
   namespace: ignored(1),
-  "no-agent-check": ignored(0),
+  "no-agent-check": flag((o) => (o.agentCheck = false)),
   "no-backup": flag((o) => (o.backup = false)),
   "no-check": flag((o) => (o.check = false)),
   "no-check-send-proxy": flag((o) => (o.checkSendProxy = false)),
@@ -191,7 +201,7 @@ export const SERVER_ROWS: Record<string, ServerRow> = {
   shard: ignored(1),
   slowstart: delay("slowstart", "slowstartMs"),
   sni: tls("sni", 1),
-  socks4: ignored(1),
+  socks4: without(1, "connections are made directly"),
   source: {
     args: 1,
     apply(t, a) {
@@ -215,7 +225,7 @@ export const SERVER_ROWS: Record<string, ServerRow> = {
     if (v === "") return "'track' expects [<proxy>/]<server> as argument.";
     o.track = v;
   }),
-  usesrc: ignored(1),
+  usesrc: without(1, "the source address is this machine's"),
   verify: {
     args: 1,
     apply(t, a) {
@@ -263,6 +273,10 @@ export function parseServer(c: Context): void {
   if (!options(c, s, s.name, need, `'server ${p.name}/${s.name}' : `, "")) return;
   if (s.track !== "" && s.check)
     return c.alertText(`[${c.at}] : 'server ${p.name}/${s.name}' : unable to enable checks and tracking at the same time!`);
+  if (s.agentCheck && s.agentPort === 0)
+    return c.alertText(
+      `[${c.at}] : 'server ${p.name}/${s.name}' : server ${s.name} does not have agent port. Agent check has been disabled.`,
+    );
   if (range === null) p.servers.push(s);
   else {
     const from = range[2] === undefined ? 1 : Number(range[1]);
@@ -291,6 +305,8 @@ function address(c: Context, name: string, text: string): ServerConfig | null {
     host: a.host === "*" ? "" : a.host,
     port: a.portLow < 0 ? 0 : a.portSign === "-" ? -a.portLow : a.portLow,
     portIsOffset: a.kind === "ip" && (a.portLow < 0 || a.portSign !== ""),
+    dnsName: "",
+    unresolved: false,
     path: a.kind === "unix" ? a.path : a.kind === "abstract" ? `\0${a.path}` : "",
   };
 }

@@ -8,6 +8,8 @@ export interface ListenOptions<T> {
   hostname?: string;
   port?: number;
   path?: string;
+  /** An inherited descriptor that listens already. */
+  fd?: number;
   /** With requestCert and without rejectUnauthorized clients need no certificate, but may not show a bad one. */
   tls?: TLSOptions;
   /** An IPv6 address leaves the IPv4 ones of the same port alone. */
@@ -63,15 +65,17 @@ export function listen<T>(options: ListenOptions<T>): Listener {
   };
   const common = { socket, allowHalfOpen: true, ...(options.tls ? { tls: options.tls } : {}) };
   const server: any =
-    options.path !== undefined
-      ? Bun.listen<Conn<T>>({ unix: options.path, ...common } as any)
-      : Bun.listen<Conn<T>>({
-          hostname: options.hostname ?? "0.0.0.0",
-          port: options.port ?? 0,
-          reusePort: options.reusePort ?? false,
-          ipv6Only: options.ipv6Only ?? false,
-          ...common,
-        } as any);
+    options.fd !== undefined
+      ? Bun.listen<Conn<T>>({ fd: options.fd, ...common } as any)
+      : options.path !== undefined
+        ? Bun.listen<Conn<T>>({ unix: options.path, ...common } as any)
+        : Bun.listen<Conn<T>>({
+            hostname: options.hostname ?? "0.0.0.0",
+            port: options.port ?? 0,
+            reusePort: options.reusePort ?? false,
+            ipv6Only: options.ipv6Only ?? false,
+            ...common,
+          } as any);
   return {
     hostname: options.hostname ?? "",
     port: server.port ?? 0,

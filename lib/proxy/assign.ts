@@ -9,8 +9,15 @@ import type { Engine } from "./engine.ts";
 import type { Session } from "./session.ts";
 import type { Backend, Frontend, Server } from "./state.ts";
 
-/** The answers that conditions ask for about this session. */
-function fetches(engine: Engine, session: Session): Fetch {
+/** What conditions look at of a connection: a session, or a client of a `mode http` section. */
+export interface Asker {
+  readonly front: Frontend;
+  readonly back: Backend | null;
+  readonly client: { remoteAddress: string; remotePort: number; localAddress: string; localPort: number };
+}
+
+/** The answers that conditions ask for about this connection. */
+export function commonFetch(engine: Engine, session: Asker): Fetch {
   const count = (name: string): number => {
     const b = engine.backends.get(name === "" ? (session.back?.name ?? "") : name);
     return b === undefined ? 0 : b.activeServers + b.backupServers;
@@ -31,6 +38,20 @@ function fetches(engine: Engine, session: Session): Fetch {
         return engine.backends.get(argument || (session.back?.name ?? ""))?.active ?? null;
       case "fe_conn":
         return (argument === "" ? session.front : engine.frontends.find((f) => f.name === argument))?.active ?? null;
+      case "connslots": {
+        const b = engine.backends.get(argument || (session.back?.name ?? ""));
+        if (b === undefined || b.servers.some((s) => s.isUsable && s.maxconn === 0)) return -1;
+        return b.servers.reduce((n, s) => n + (s.isUsable ? s.maxconn - s.active + Math.max(0, s.config.maxqueue - s.queue.length) : 0), 0);
+      }
+      case "avg_queue": {
+        const b = engine.backends.get(argument || (session.back?.name ?? ""));
+        const up = count(argument);
+        return b === undefined ? null : up === 0 ? b.pending : Math.floor((b.pending + up - 1) / up);
+      }
+      case "dst_conn":
+        return session.front.active;
+      case "be_sess_rate":
+        return engine.backends.get(argument || (session.back?.name ?? ""))?.rate.read(Date.now()) ?? null;
       case "queue":
         return engine.backends.get(argument || (session.back?.name ?? ""))?.pending ?? null;
       case "src":
@@ -61,7 +82,7 @@ function fetches(engine: Engine, session: Session): Fetch {
 export function chooseBackend(engine: Engine, session: Session): Backend | null {
   const front = session.front;
   for (const rule of front.config.useBackend)
-    if (isTrue(rule.condition, fetches(engine, session))) return engine.backends.get(rule.target) ?? null;
+    if (isTrue(rule.condition, commonFetch(engine, session))) return engine.backends.get(rule.target) ?? null;
   if (front.config.kind === "listen") return engine.backends.get(front.name) ?? null;
   return engine.backends.get(front.config.defaultBackend) ?? null;
 }
@@ -75,7 +96,7 @@ export function assign(engine: Engine, session: Session, avoid: Server | null): 
   const back = session.back!;
   for (const rule of back.config.useServer) {
     const s = back.servers.find((x) => x.name === rule.target);
-    if (s === undefined || !s.isUp || s === avoid || !isTrue(rule.condition, fetches(engine, session))) continue;
+    if (s === undefined || !s.isUp || s === avoid || !isTrue(rule.condition, commonFetch(engine, session))) continue;
     if (back.byAuthority && s !== back.chosen) continue;
     return s.hasRoom ? { kind: "server", server: s } : { kind: "queue", server: s };
   }
@@ -105,11 +126,14 @@ function pick(back: Backend, from: Server[], clientAddress: string, avoid: Serve
 
 /** A place in the queues: the server's own for a session that must have this one, else the backend's. */
 export function enqueue(session: Session, server: Server | null): void {
-  if (server === null) session.back!.queue.push(session);
+  const back = session.back!;
+  if (server === null) back.queue.push(session);
   else {
     server.queue.push(session);
     server.queued++;
+    if (server.queued > server.queuedMax) server.queuedMax = server.queued;
   }
+  if (back.pending > back.pendingMax) back.pendingMax = back.pending;
 }
 export function dequeue(session: Session): void {
   const back = session.back!;

@@ -98,6 +98,26 @@ export class Checker implements Timed {
     this.drop();
     this.run = null;
   }
+  /** An error of its traffic (observe): what on-error asks for once there are error-limit of them in a row. */
+  observed(): void {
+    const { server } = this;
+    const c = server.config;
+    if (!server.isUp || ++server.consecutiveErrors < c.errorLimit) return;
+    server.consecutiveErrors = 0;
+    const { health } = server;
+    if (c.onError === "fastinter") return this.hurryWithin(c.fastinterMs || c.interMs);
+    if (c.onError === "sudden-death") health.counter = health.settings.rise;
+    if (c.onError === "mark-down") health.counter = health.settings.rise;
+    const info = `Detected ${c.errorLimit} consecutive errors, last one was: L4 unsuccessful connection`;
+    const result: CheckResult = { status: "HANA", code: 0, info, durationMs: 0 };
+    if (c.onError === "sudden-death") health.status = "HANA";
+    else this.take(result);
+    this.hurryWithin(c.fastinterMs || c.interMs);
+  }
+  private hurryWithin(ms: number): void {
+    if (this.run === null && !this.stopped && this.deadlineMs > nowMs() + ms) this.engine.timers.set(this, nowMs() + ms);
+  }
+
   /** Checks now instead of when the interval is over; nothing when a check is under way. */
   hurry(): void {
     if (this.run === null && !this.stopped) this.engine.timers.set(this, nowMs());
@@ -105,9 +125,10 @@ export class Checker implements Timed {
 
   expire(now: number): void {
     if (this.run !== null) return this.act(this.run.timedOut(now));
-    if (this.server.admin === "maint") return this.engine.timers.set(this, now + this.server.config.interMs);
+    if (this.server.inMaintenance || this.server.checkPaused) return this.engine.timers.set(this, now + this.server.config.interMs);
     this.lastStartMs = now;
-    this.run = new TcpCheck(this.rules, this.strict, now);
+    this.run = new TcpCheck(this.rules, this.strict, now, this.server.backend.config.check === "tcp-check");
+    this.server.checking = true;
     this.act(this.run.start(now));
   }
 
@@ -153,7 +174,7 @@ export class Checker implements Timed {
     const own = rule.host === "" && rule.port === 0 && c.checkHost === "" && c.checkPort === 0;
     this.header = rule.sendProxy || c.checkSendProxy ? c.sendProxy || 1 : own ? c.sendProxy : 0;
     const host = rule.host || c.checkHost || server.host;
-    const port = rule.port || c.checkPort || c.port;
+    const port = rule.port || c.checkPort || server.port;
     const where = c.path !== "" && rule.host === "" && rule.port === 0 ? { path: c.path } : { hostname: host || "127.0.0.1", port };
     // TLS as the traffic has it, unless the check goes elsewhere.
     const tls = rule.ssl || c.checkSsl || (c.ssl && own);
@@ -208,8 +229,20 @@ export class Checker implements Timed {
   private finish(result: CheckResult): void {
     const { engine, server } = this;
     this.run = null;
+    server.checking = false;
     this.drop();
     if (this.stopped) return;
+    // What an administrator has decided meanwhile counts more.
+    if (server.inMaintenance || server.checkPaused) return engine.timers.set(this, nowMs() + server.config.interMs);
+    this.take(result);
+    const g = engine.config.global;
+    const delay = spreadDelayMs(nextDelayMs(server.health), g.spreadChecksPercent, g.maxSpreadChecksMs, Math.random());
+    engine.timers.set(this, nowMs() + delay);
+  }
+
+  /** Counts a result in, and tells what has come of it. */
+  private take(result: CheckResult): void {
+    const { engine, server } = this;
     const wasUp = server.isUp;
     const change = applyResult(server.health, result);
     const back = server.backend;
@@ -220,12 +253,10 @@ export class Checker implements Timed {
     }
     const reason = separate ? "" : reasonText(result);
     const isUp = server.isUp;
+    if (passed(result.status)) server.stopping = false;
     if (wasUp && !isUp) wentDown(engine, server, reason);
     else if (!wasUp && isUp) wentUp(engine, server, reason);
     this.onResult?.(server, result);
-    const g = engine.config.global;
-    const delay = spreadDelayMs(nextDelayMs(server.health), g.spreadChecksPercent, g.maxSpreadChecksMs, Math.random());
-    engine.timers.set(this, nowMs() + delay);
   }
 }
 

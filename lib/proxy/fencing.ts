@@ -21,6 +21,7 @@ import { learntServer } from "./learnt.ts";
 import { authOfCheck, ServerProbe } from "./server_probe.ts";
 import { SentinelWatch } from "./sentinel_watch.ts";
 import type { Backend, Server } from "./state.ts";
+import type { Topology } from "./stats/topology.ts";
 import { nowMs, type Timed } from "./timers.ts";
 import { moveSessions, say, wentDown, wentUp } from "./transitions.ts";
 
@@ -113,6 +114,10 @@ export class Fencing implements Timed {
     this.backend.holdingSinceMs = nowMs();
     this.engine.timers.set(this, nowMs() + TICK_MS);
   }
+  /** Something outside has changed (an administrator): decides anew. */
+  review(): void {
+    this.soon();
+  }
   stop(): void {
     this.stopped = true;
     this.engine.timers.remove(this);
@@ -134,6 +139,39 @@ export class Fencing implements Timed {
   /** The masters' names and Sentinels, for `show` commands and tests. */
   get sentinels(): readonly SentinelWatch[] {
     return this.watches;
+  }
+
+  /** What is known, for people. */
+  topology(): Topology {
+    const { backend } = this;
+    return {
+      backend: backend.name,
+      name: this.name,
+      chosen: backend.chosen?.name ?? null,
+      held: backend.held.size,
+      servers: this.probes.map(({ server, info, reachable, address }) => ({
+        name: server.name,
+        address: `${address.host}:${address.port}`,
+        role: info?.role ?? "unknown",
+        reachable,
+        chosen: server === backend.chosen,
+        fenced: server.fenced,
+        offset: info?.offset ?? 0,
+        replicas: info?.connectedReplicas ?? 0,
+        linkUp: info?.masterLinkUp ?? false,
+        state: server.statusText,
+        sessions: server.active,
+      })),
+      sentinels: this.watches.map((w) => {
+        const { answer } = w;
+        const master = answer?.address ?? null;
+        return {
+          address: `${w.address.host}:${w.address.port}`,
+          state: w.state,
+          says: master === null ? "no answer yet" : `master ${master.host}:${master.port}`,
+        };
+      }),
+    };
   }
 
   expire(): void {

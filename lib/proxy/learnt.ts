@@ -15,6 +15,8 @@ export function learntServer(backend: Backend, address: Address): Server {
     host: address.host,
     port: address.port,
     portIsOffset: false,
+    dnsName: "",
+    unresolved: false,
     path: "",
     check: false,
     interMs: 1000,

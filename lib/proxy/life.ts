@@ -1,9 +1,11 @@
 /**
  * The proxy's process life: listening sockets, signals, soft stop, pausing, successors, the dump of states (HAProxy management guide 4). COLD.
  */
-import { chmodSync, existsSync, unlinkSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, unlinkSync } from "node:fs";
 import { cleanEnvironment, ownCommand, ownCommandLine } from "../cli/self.ts";
-import { kindText } from "../config/haproxy_model.ts";
+import { kindText, type BindConfig } from "../config/haproxy_model.ts";
+import { groupId, userId } from "../os/users.ts";
+import { beginHttp } from "./http/session.ts";
 import { listen } from "../net/listen.ts";
 import { notifySystemd } from "../os/notify.ts";
 import type { Conn } from "../net/conn.ts";
@@ -31,9 +33,14 @@ function listenAll(engine: Engine, front: Frontend): boolean {
     try {
       if (bind.path !== "" && !bind.path.startsWith("\0") && existsSync(bind.path)) unlinkSync(bind.path);
       const where =
-        bind.path !== "" ? { path: bind.path } : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true };
+        bind.fd >= 0
+          ? { fd: bind.fd }
+          : bind.path !== ""
+            ? { path: bind.path }
+            : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true, ipv6Only: bind.v6only };
       const begin = (conn: Conn<Session>): void => {
         if (front.config.mode === "redis") return acceptRedis(engine, front, conn);
+        if (front.config.mode === "http") return beginHttp(engine, front, conn as unknown as Conn<never>);
         conn.data = new Session(engine, front, conn);
         conn.handler = clientSide;
         conn.data.open();
@@ -50,7 +57,7 @@ function listenAll(engine: Engine, front: Frontend): boolean {
         accept: () => undefined as unknown as Session,
         handler: { ...clientSide, open: bind.acceptProxy ? (conn) => awaitHeader(engine, conn, begin) : begin },
       });
-      if (bind.path !== "" && bind.mode !== null) chmodSync(bind.path, bind.mode);
+      ownSocket(bind);
       front.binds.push({ bind, listener });
     } catch (error) {
       good = false;
@@ -60,6 +67,15 @@ function listenAll(engine: Engine, front: Frontend): boolean {
     }
   }
   return good;
+}
+
+/** A unix socket's mode and owner. */
+function ownSocket(bind: BindConfig): void {
+  if (bind.path === "" || bind.path.startsWith("\0")) return;
+  if (bind.mode !== null) chmodSync(bind.path, bind.mode);
+  const uid = bind.user === "" ? null : userId(bind.user);
+  const gid = bind.group === "" ? null : groupId(bind.group);
+  if (uid !== null || gid !== null) chownSync(bind.path, uid ?? process.getuid!(), gid ?? process.getgid!());
 }
 
 /** accept-proxy: the connection begins when its PROXY header is whole, with the addresses that it names; without a good one it is dropped. */
@@ -120,7 +136,7 @@ export function untilSignal(proxy: RunningProxy): Promise<number> {
     process.on("SIGTERM", quit);
     process.on("SIGINT", quit);
     process.on("SIGUSR1", () => softStop(proxy, () => resolve(0)));
-    process.on("SIGUSR2", () => succeed(engine));
+    process.on("SIGUSR2", () => void succeed(engine));
     process.on("SIGHUP", () => dumpStates(engine));
     process.on("SIGTTOU", () => pause(engine));
     process.on("SIGTTIN", () => resume(engine));
@@ -129,8 +145,8 @@ export function untilSignal(proxy: RunningProxy): Promise<number> {
 }
 
 /** A reload: the same command line again, told to end this process softly once it listens. When it cannot start, all stays as it is. */
-function succeed(engine: Engine): void {
-  if (engine.stopping) return;
+export function succeed(engine: Engine): Promise<string | null> {
+  if (engine.stopping) return Promise.resolve("This process is finishing already.");
   const { args, argv0 } = ownCommandLine();
   const kept: string[] = [];
   for (let i = 0; i < args.length; i++) {
@@ -150,26 +166,45 @@ function succeed(engine: Engine): void {
   child.unref();
   engine.diagnostics.notice(`New worker (${child.pid}) forked`);
   notifySystemd(`MAINPID=${child.pid}\n`);
-  void child.exited.then((code) => {
-    if (engine.stopping) return;
-    engine.diagnostics.alert(`Current worker (${child.pid}) exited with code ${code} (Exit): the former one goes on`);
-    notifySystemd(`MAINPID=${process.pid}\nREADY=1\n`);
+  return new Promise((resolve) => {
+    // It says that it listens by telling this process to finish.
+    engine.onSucceeded = () => resolve(null);
+    void child.exited.then((code) => {
+      if (engine.stopping) return;
+      resolve(`The new process (${child.pid}) exited with code ${code}.`);
+      engine.diagnostics.alert(`Current worker (${child.pid}) exited with code ${code} (Exit): the former one goes on`);
+      notifySystemd(`MAINPID=${process.pid}\nREADY=1\n`);
+    });
   });
 }
 
 /** TTOU: nothing new is accepted; TTIN: again. */
 function pause(engine: Engine): void {
-  for (const front of engine.frontends) {
-    if (front.binds.length === 0) continue;
-    for (const b of front.binds.splice(0)) b.listener.close();
-    say4(engine, front, `Paused ${kindText(front.config)} ${front.name}.`);
-  }
+  for (const front of engine.frontends) pauseFrontend(engine, front);
 }
 function resume(engine: Engine): void {
-  for (const front of engine.frontends) {
-    if (front.binds.length > 0 || front.config.binds.length === 0) continue;
-    if (listenAll(engine, front)) say4(engine, front, `Resumed ${kindText(front.config)} ${front.name}.`);
-  }
+  for (const front of engine.frontends) if (front.paused) resumeFrontend(engine, front);
+}
+/** Closes the doors of one; false when they are closed already. */
+export function pauseFrontend(engine: Engine, front: Frontend): boolean {
+  if (front.paused || front.stopped || front.binds.length === 0) return false;
+  front.paused = true;
+  for (const b of front.binds.splice(0)) b.listener.close();
+  say4(engine, front, `Paused ${kindText(front.config)} ${front.name}.`);
+  return true;
+}
+/** Opens them again; false when an address is not to be had. */
+export function resumeFrontend(engine: Engine, front: Frontend): boolean {
+  if (!listenAll(engine, front)) return false;
+  front.paused = false;
+  say4(engine, front, `Resumed ${kindText(front.config)} ${front.name}.`);
+  return true;
+}
+/** Closes them for ever. */
+export function stopFrontend(engine: Engine, front: Frontend): void {
+  front.stopped = true;
+  for (const b of front.binds.splice(0)) b.listener.close();
+  stopped(engine, front.log.log.bind(front.log), front.name, front.sessionsTotal, 0);
 }
 function say4(engine: Engine, front: Frontend, text: string): void {
   front.log.log(4, text);
@@ -181,7 +216,9 @@ function softStop(proxy: RunningProxy, done: () => void): void {
   const { engine } = proxy;
   if (engine.stopping) return;
   engine.stopping = true;
+  engine.onSucceeded?.();
   for (const front of engine.frontends) {
+    if (front.stopped) continue;
     for (const b of front.binds) b.listener.close();
     const back = front.config.kind === "listen" ? (engine.backends.get(front.name)?.sessionsTotal ?? 0) : 0;
     stopped(engine, front.log.log.bind(front.log), front.name, front.sessionsTotal, back);

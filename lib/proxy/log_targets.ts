@@ -1,7 +1,7 @@
 /** Where a proxy's log lines go: `log` targets of global and of its own, each with its level bounds, format and transport. WARM. */
 import { hostname } from "node:os";
 import { writeSync } from "node:fs";
-import type { GlobalConfig, LogTargetConfig } from "../config/haproxy_model.ts";
+import type { GlobalConfig, LogTargetConfig, RingConfig } from "../config/haproxy_model.ts";
 import { syslogLine } from "../log/haproxy_line.ts";
 import { ffiProblem, sendDatagram } from "../os/ffi.ts";
 import { udpSink, type DatagramSink } from "../net/datagram.ts";
@@ -16,11 +16,14 @@ export class LogTargets {
   private readonly global: GlobalConfig;
   private readonly open: Map<string, DatagramSink>;
   private readonly host: string;
+  /** The ring sections: the latest lines of each (show events). */
+  readonly rings: Map<string, Ring>;
   /** Lines that could not be sent (show info: DroppedLogs). */
   dropped: number;
 
-  constructor(global: GlobalConfig) {
+  constructor(global: GlobalConfig, rings: readonly RingConfig[] = []) {
     this.global = global;
+    this.rings = new Map(rings.map((r) => [r.name, new Ring(r)]));
     this.open = new Map();
     this.host = global.logSendHostname === null ? "" : global.logSendHostname || hostname();
     this.dropped = 0;
@@ -56,6 +59,10 @@ export class LogTargets {
       const s = sink;
       return (line) => s.send(line);
     }
+    if (c.kind === "ring") {
+      const ring = this.rings.get(c.path);
+      if (ring !== undefined) return (line) => ring.add(line);
+    }
     if (c.kind === "unix" && ffiProblem() === null)
       return (line) => {
         if (!sendDatagram(c.path, Buffer.from(line, "latin1"))) this.dropped++;
@@ -63,6 +70,29 @@ export class LogTargets {
     return () => {
       this.dropped++;
     };
+  }
+}
+
+/** Lines in memory; the oldest go when the ring is full. */
+export class Ring {
+  readonly name: string;
+  readonly description: string;
+  readonly lines: string[];
+  private readonly limit: number;
+  private bytes: number;
+  constructor(config: RingConfig) {
+    this.name = config.name;
+    this.description = config.description;
+    this.lines = [];
+    this.limit = config.sizeBytes;
+    this.bytes = 0;
+  }
+  add(line: string): void {
+    this.lines.push(line);
+    this.bytes += line.length + 1;
+    let gone = 0;
+    while (this.bytes > this.limit && gone < this.lines.length - 1) this.bytes -= this.lines[gone++]!.length + 1;
+    if (gone > 0) this.lines.splice(0, gone);
   }
 }
 
@@ -89,7 +119,7 @@ export class Logger {
       const c = t.config;
       if (severity > c.maxLevel) continue;
       const level = severity < c.minLevel ? c.minLevel : severity;
-      const format = c.format ?? "local";
+      const format = c.format ?? (c.kind === "fd" || c.kind === "ring" ? "raw" : "local");
       const host = format === "rfc3164" && this.host === "" ? hostname() : this.host;
       const line = syslogLine(format, c.facility, level, when, host, this.tag, process.pid, text);
       t.send(line.length > c.lengthMax ? line.slice(0, c.lengthMax) : line);

@@ -7,8 +7,6 @@
  * checks (checks.ts), who is master (fencing.ts).
  */
 import { existsSync, writeFileSync } from "node:fs";
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import { isBackend, isFrontend, type ProxyConfig, type HaproxyConfig } from "../config/haproxy_model.ts";
 import { evaluateCondition, loadFiles, readConfig, type ConfigFile } from "../config/haproxy_read.ts";
 import { rowTable } from "../commands/table/index.ts";
@@ -20,6 +18,15 @@ import { Checker } from "./checks.ts";
 import { firstDelayMs } from "./core/health.ts";
 import { startListeners, untilSignal } from "./life.ts";
 import { Fencing } from "./fencing.ts";
+import { listenAdmin } from "./admin/socket.ts";
+import { Agent } from "./agent.ts";
+import { History } from "./stats/history.ts";
+import { connectionLimit, ownUser } from "./limits.ts";
+import { resolveServers, Resolving } from "./resolving.ts";
+import { loadServerStates } from "./server_state.ts";
+import type { Listener } from "../net/listen.ts";
+import { newBind, type BindConfig } from "../config/haproxy_model.ts";
+import { bindAddresses } from "../config/haproxy_bind.ts";
 import { Engine } from "./engine.ts";
 import { LogTargets } from "./log_targets.ts";
 import { parseOptions, USAGE, type Options } from "./options.ts";
@@ -88,7 +95,7 @@ async function prepare(args: readonly string[], options: Options, diagnostics: D
   if (options.directory !== "") process.chdir(options.directory);
   const loaded = await load(options, diagnostics);
   if (typeof loaded === "number") return loaded;
-  const { config, hadWarnings } = loaded;
+  const { config, hadWarnings, said } = loaded;
   const failed = await resolveServers(config, diagnostics);
   if (failed) return 1;
   if (!tlsIsGood(config, diagnostics)) return 1;
@@ -107,12 +114,15 @@ async function prepare(args: readonly string[], options: Options, diagnostics: D
     diagnostics.alert("[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.");
     return 1;
   }
-  if (options.maxconn > 0) config.global.maxconn = options.maxconn;
+  connectionLimit(config, options.maxconn, diagnostics);
   const background = (options.daemon || config.global.daemon) && !options.foreground;
   if (background && parent === null) return await detach(args);
   if (quiet) diagnostics.silence();
-  const proxy = startProxy(config, diagnostics);
+  const master = masterSocket(options, diagnostics);
+  if (typeof master === "string") return 1;
+  const proxy = startProxy(config, diagnostics, master);
   if (proxy === null) return 1;
+  proxy.engine.startupLog = said.join("");
   diagnostics.started();
   const pidfile = options.pidfile || config.global.pidfile;
   if (pidfile !== "" && !writePid(pidfile, diagnostics)) return 1;
@@ -165,7 +175,10 @@ async function builtIn(diagnostics: Diagnostics): Promise<ConfigFile> {
 }
 
 /** Reads the files and prints what was found; a number is the exit code. */
-async function load(options: Options, diagnostics: Diagnostics): Promise<{ config: HaproxyConfig; hadWarnings: boolean } | number> {
+async function load(
+  options: Options,
+  diagnostics: Diagnostics,
+): Promise<{ config: HaproxyConfig; hadWarnings: boolean; said: string[] } | number> {
   let files: ConfigFile[] | string;
   if (options.files.length > 0) files = loadFiles(options.files);
   else if (existsSync(DEFAULT_FILE)) files = loadFiles([DEFAULT_FILE]);
@@ -185,32 +198,29 @@ async function load(options: Options, diagnostics: Diagnostics): Promise<{ confi
     diagnostics.alert("Some warnings were found and 'zero-warning' is set. Aborting.");
     return 1;
   }
-  return { config: result.config, hadWarnings: result.warnings > 0 };
+  const said = result.findings.map(
+    (f) => `[${f.level.toUpperCase()}]${" ".repeat(8 - f.level.length)} (${process.pid}) : config : ${f.text}\n`,
+  );
+  return { config: result.config, hadWarnings: result.warnings > 0, said };
 }
 
-/** Host names of servers become addresses; true when one could not be found. */
-async function resolveServers(config: HaproxyConfig, diagnostics: Diagnostics): Promise<boolean> {
-  let failed = false;
-  for (const p of config.proxies) {
-    for (const s of p.servers) {
-      if (s.path !== "" || s.host === "" || isIP(s.host) !== 0) continue;
-      const name = s.host;
-      try {
-        s.host = (await lookup(name)).address;
-      } catch {
-        const methods = s.initAddr.split(",");
-        const literal = methods.find((m) => isIP(m) !== 0);
-        if (literal !== undefined) s.host = literal;
-        else if (methods.includes("none") || (s.resolvers !== "" && s.initAddr.includes("none"))) s.disabled = true;
-        else {
-          diagnostics.alert(`config : [${s.file}:${s.line}] : 'server ${p.name}/${s.name}' : could not resolve address '${name}'.`);
-          failed = true;
-        }
-      }
-    }
+/** -S: an address like that of a bind line, options behind commas. "" was reported. */
+function masterSocket(options: Options, diagnostics: Diagnostics): BindConfig | null | "" {
+  if (options.masterSocket === "") return null;
+  const [address, ...words] = options.masterSocket.split(",");
+  const binds = bindAddresses(address!, () => ({ ...newBind({ file: "-S", line: 0 }), level: "admin" as const }));
+  if (typeof binds === "string") {
+    diagnostics.alert(`[haproxy.main()] -S : ${binds}`);
+    return "";
   }
-  if (failed) diagnostics.alert("config : Failed to initialize server(s) addr.");
-  return failed;
+  const bind = binds[0]!;
+  for (let i = 0; i + 1 < words.length; i += 2) {
+    if (words[i] === "mode") bind.mode = Number.parseInt(words[i + 1]!, 8);
+    else if (words[i] === "level") bind.level = words[i + 1] as BindConfig["level"];
+    else if (words[i] === "user") bind.user = words[i + 1]!;
+    else if (words[i] === "group") bind.group = words[i + 1]!;
+  }
+  return bind;
 }
 
 /** Reads every certificate once, so that -c and the start find what is missing. */
@@ -245,38 +255,106 @@ export function asksForMaster(p: ProxyConfig): boolean {
   return p.check === "tcp-check" && p.tcpCheck.some((r) => r.kind === "expect" && !r.inverse && r.text.includes("role:master"));
 }
 
-/** Builds the sections and starts listening and checking. Null when a listener could not start (said on stderr). */
-export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): RunningProxy | null {
-  const logs = new LogTargets(config.global);
-  const engine = new Engine(config, logs, diagnostics);
+/** Everything of a file as sections that are not yet running; null when something cannot be (said). */
+function build(config: HaproxyConfig, engine: Engine): Checker[] | null {
   const checkers: Checker[] = [];
+  const ids = numbers(config);
   for (const p of config.proxies) {
-    if (p.disabled || p.mode === "http") continue;
-    const logger = logs.logger([...(p.logGlobal ? config.global.logs : []), ...p.logs], p.logTag);
-    if (isBackend(p)) {
-      const strict = p.strict ?? config.global.strict;
-      const back = new Backend(p, logger, (p.mode === "redis" && p.cluster.length === 0) || (!strict && asksForMaster(p)));
-      if (p.mode === "redis") {
-        const users = Users.of(p, rowTable("server"));
-        if (typeof users === "string") {
-          diagnostics.alert(`config : parsing [${p.file}:${p.line}] : ${users}`);
-          return null;
-        }
-        back.board = new Board(engine, back, users);
+    if (p.disabled) continue;
+    const logger = engine.logs.logger([...(p.logGlobal ? config.global.logs : []), ...p.logs], p.logTag);
+    if (isFrontend(p)) {
+      const front = new Frontend(p, logger, p.maxconn);
+      front.iid = ids.get(p)!;
+      engine.frontends.push(front);
+    }
+    if (!isBackend(p)) continue;
+    const strict = p.strict ?? config.global.strict;
+    const back = new Backend(p, logger, (p.mode === "redis" && p.cluster.length === 0) || (!strict && asksForMaster(p)));
+    if (p.mode === "redis") {
+      const users = Users.of(p, rowTable("server"));
+      if (typeof users === "string") {
+        engine.diagnostics.alert(`config : parsing [${p.file}:${p.line}] : ${users}`);
+        return null;
       }
-      p.servers.forEach((s, i) => back.servers.push(new Server(s, back, i, back.byAuthority)));
-      engine.backends.set(p.name, back);
-      for (const s of back.servers) {
-        if (!s.config.ssl && !s.config.checkSsl) continue;
+      back.board = new Board(engine, back, users);
+    }
+    back.iid = ids.get(p)!;
+    p.servers.forEach((s, i) => back.servers.push(new Server(s, back, i, back.byAuthority)));
+    engine.backends.set(p.name, back);
+    for (const s of back.servers) {
+      s.unresolved = s.config.unresolved;
+      if (s.config.agentCheck) {
+        const agent = new Agent(engine, s);
+        s.agent = agent;
+        engine.agents.push(agent);
+      }
+      if (s.config.ssl || s.config.checkSsl) {
         const made = tlsOfServer(s.config);
         if ("tls" in made) s.tls = made.tls;
       }
-      for (const s of back.servers) if (s.isChecked) checkers.push(new Checker(engine, s, strict));
+      if (s.isChecked) checkers.push(new Checker(engine, s, strict));
     }
-    if (isFrontend(p)) engine.frontends.push(new Frontend(p, logger, p.maxconn));
   }
-  if (!startListeners(engine)) {
+  relate(config, engine);
+  return checkers;
+}
+/** Each section's number: its `id`, else the next free one in the file's order; the admin sockets count as the first section. */
+function numbers(config: HaproxyConfig): Map<ProxyConfig, number> {
+  const taken = new Set(config.proxies.map((p) => p.id).filter((id) => id > 0));
+  const ids = new Map<ProxyConfig, number>();
+  let next = config.global.statsSockets.length > 0 ? 2 : 1;
+  for (const p of config.proxies) {
+    while (p.id === 0 && taken.has(next)) next++;
+    ids.set(p, p.id || next++);
+  }
+  return ids;
+}
+/** What refers to other sections: tracked servers, the sizes that frontends give their backends. */
+function relate(config: HaproxyConfig, engine: Engine): void {
+  const g = config.global.maxconn;
+  for (const back of engine.backends.values()) {
+    back.wasUp = back.servers.length === 0 || back.servers.some((s) => s.isUsable);
+    for (const s of back.servers) {
+      if (s.config.track === "") continue;
+      s.tracks = engine.findServer(s.config.track.includes("/") ? s.config.track : `${back.name}/${s.config.track}`);
+      s.tracks?.trackers.push(s);
+    }
+    if (back.fullconn > 0) continue;
+    const fronts = engine.frontends.filter(
+      (f) => f.config === back.config || f.config.defaultBackend === back.name || f.config.useBackend.some((r) => r.target === back.name),
+    );
+    back.fullconn = Math.max(1, Math.floor(fronts.reduce((n, f) => n + (f.maxconn || g), 0) / 10));
+  }
+}
+
+/** Opens the admin sockets; false when one could not be opened (said on stderr). */
+function startAdmin(engine: Engine, master: BindConfig | null, open: Listener[]): boolean {
+  let good = true;
+  const all = engine.config.global.statsSockets.map((bind) => ({ bind, master: false }));
+  if (master !== null) all.push({ bind: master, master: true });
+  for (const { bind, master: isMaster } of all) {
+    try {
+      open.push(listenAdmin(engine, bind, isMaster));
+    } catch (error) {
+      good = false;
+      const where = bind.path !== "" ? bind.path : `${bind.host === "" ? "0.0.0.0" : bind.host}:${bind.port}`;
+      engine.diagnostics.alert(`Starting frontend GLOBAL: cannot bind socket (${(error as Error).message}) [${where}]`);
+    }
+  }
+  return good;
+}
+
+/** Builds the sections and starts listening and checking. Null when a listener could not start (said on stderr). */
+export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics, master: BindConfig | null = null): RunningProxy | null {
+  const logs = new LogTargets(config.global, config.rings);
+  const engine = new Engine(config, logs, diagnostics);
+  const checkers = build(config, engine);
+  if (checkers === null) return null;
+  loadServerStates(config, engine.backends.values(), (text) => diagnostics.warning(text));
+  const admin: Listener[] = [];
+  if (!startListeners(engine) || !startAdmin(engine, master, admin) || !ownUser(config, diagnostics)) {
     for (const f of engine.frontends) for (const b of f.binds) b.listener.close();
+    for (const l of admin) l.close();
     return null;
   }
   const fencings: Fencing[] = [];
@@ -290,6 +368,21 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
         ),
       );
   for (const f of fencings) f.start();
+  engine.topologies = () => fencings.map((f) => f.topology());
+  if (config.proxies.some((p) => p.stats.enabled && p.mode === "http")) {
+    engine.history = new History(engine);
+    engine.history.start();
+  }
+  engine.administered = (server) => fencings.find((f) => f.backend === server.backend)?.review();
+  engine.observed = (server) => checkers.find((c) => c.server === server)?.observed();
+  for (const section of config.resolvers) {
+    const named = [...engine.backends.values()].flatMap((b) =>
+      b.servers.filter((s) => s.config.resolvers === section.name && s.config.dnsName !== ""),
+    );
+    if (named.length > 0) engine.resolvings.push(new Resolving(engine, section, named));
+  }
+  for (const r of engine.resolvings) r.start();
+  for (const a of engine.agents) a.start();
   // Only intervals of a second or more count for the spread (H2).
   const shortest = Math.min(...checkers.map((c) => c.server.config.interMs).filter((ms) => ms >= 1000));
   checkers.forEach((c, i) =>
@@ -303,6 +396,9 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics): Run
       for (const f of fencings) f.stop();
       for (const c of checkers) c.stop();
       for (const b of engine.backends.values()) b.board?.stop();
+      for (const a of engine.agents) a.stop();
+      for (const r of engine.resolvings) r.stop();
+      for (const l of admin) l.close();
       for (const f of engine.frontends) {
         for (const b of f.binds) b.listener.close();
         for (const s of f.sessions) s.kill("K");

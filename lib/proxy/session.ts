@@ -83,6 +83,11 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   open(): void {
     const { engine, front } = this;
     front.sessions.add(this);
+    front.connections++;
+    engine.connections++;
+    const now = Date.now();
+    front.connectionRate.hit(now);
+    engine.connectionRate.hit(now);
     const full = (front.maxconn > 0 && front.active >= front.maxconn) || (engine.maxconn > 0 && engine.active >= engine.maxconn);
     if (full) {
       this.state = WAITING;
@@ -100,6 +105,10 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     front.active++;
     front.sessionsTotal++;
     if (front.active > front.activeMax) front.activeMax = front.active;
+    const date = Date.now();
+    front.rate.hit(date);
+    engine.sessionRate.hit(date);
+    engine.sessions++;
     this.state = NEW;
     this.client.resume();
     if (front.config.options.has("clitcpka")) this.client.keepAlive(front.config.keepalive.clientIdleMs);
@@ -117,6 +126,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     back.sessionsTotal++;
     back.active++;
     if (back.active > back.activeMax) back.activeMax = back.active;
+    back.rate.hit(date);
     this.attemptsLeft = back.config.retries;
     this.dispatch(null);
   }
@@ -132,6 +142,8 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       case "queue": {
         const back = this.back!;
         this.state = QUEUED;
+        if (a.server !== null && a.server.config.maxqueue > 0 && a.server.queue.length >= a.server.config.maxqueue)
+          return this.elsewhere(a.server);
         if (a.server === null) this.backQueueAhead = back.queue.length + 1;
         else this.srvQueueAhead = a.server.queue.length + 1;
         enqueue(this, a.server);
@@ -142,6 +154,13 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       case "none":
         return this.end("SC");
     }
+  }
+
+  /** The queue of the server that this session should have is full (maxqueue): any other one, or none. */
+  private elsewhere(full: Server): void {
+    const other = this.back!.candidates().find((s) => s !== full && s.hasRoom && s.queue.length === 0);
+    if (other === undefined) return this.end("SQ");
+    this.connect(other);
   }
 
   /** No master is confirmed: the client waits, its time-outs stand still, the wait itself is bounded. */
@@ -179,12 +198,20 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       this.release();
       this.target = server;
       server.sessionsTotal++;
+      server.balanced++;
+      back.balanced++;
+      const date = Date.now();
+      server.lastSessionMs = date;
+      back.lastSessionMs = date;
+      server.rate.hit(date);
     }
     if (!server.sessions.has(this)) {
       server.sessions.add(this);
       server.active++;
       if (server.active > server.activeMax) server.activeMax = server.active;
     }
+    server.connections++;
+    back.connections++;
     this.state = CONNECTING;
     this.attemptMs = now;
     this.timedConnect = false;
@@ -207,7 +234,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     return server.host === "" ? this.client.localAddress : server.host;
   }
   private portOf(server: Server): number {
-    return server.config.portIsOffset ? this.client.localPort + server.config.port : server.config.port;
+    return server.config.portIsOffset ? this.client.localPort + server.port : server.port;
   }
 
   /** The connection to the server stands: pump. */
@@ -215,6 +242,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     const now = nowMs();
     this.dialing = null;
     if (this.connectedMs < 0) this.connectedMs = Math.round(now - this.connectStartMs);
+    this.target!.consecutiveErrors = 0;
     this.state = PUMPING;
     this.heldSinceMs = 0;
     this.gated = false;
@@ -251,6 +279,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.server = null;
     failed.connectErrors++;
     back.connectErrors++;
+    if (failed.config.observe !== "") this.engine.observed(failed);
     if (back.byAuthority) {
       // The master is gone: whoever is chosen next gets this session.
       this.release();
@@ -354,7 +383,10 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     if (this.state === CLOSED) return;
     // After our own FIN there is no separate event for the client's.
     if (error === null && this.downShut && (this.state === PUMPING || this.upEnd)) return this.end("--");
-    if (this.state === PUMPING && this.target !== null) this.target.clientAborts++;
+    if (this.state === PUMPING && this.target !== null) {
+      this.target.clientAborts++;
+      this.target.backend.clientAborts++;
+    }
     this.end(`C${PHASE[this.state]}`);
   }
   serverClosed(error: Error | null): void {
@@ -368,7 +400,10 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       if (this.upShut && this.down === null) this.end("--");
       return;
     }
-    if (this.target !== null) this.target.serverAborts++;
+    if (this.target !== null) {
+      this.target.serverAborts++;
+      this.target.backend.serverAborts++;
+    }
     this.end("SD");
   }
 
@@ -479,7 +514,9 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     front.active--;
     front.bytesIn += this.bytesUp;
     front.bytesOut += this.bytesDown;
+    const total = Math.round(nowMs() - this.acceptedMs);
     if (back !== null) {
+      back.times.add(this.waitedMs, this.connectedMs, total);
       back.active--;
       back.bytesIn += this.bytesUp;
       back.bytesOut += this.bytesDown;
@@ -489,6 +526,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     if (this.target !== null) {
       this.target.bytesIn += this.bytesUp;
       this.target.bytesOut += this.bytesDown;
+      this.target.times.add(this.waitedMs, this.connectedMs, total);
       this.release();
     }
     const next = nextWaiting(front);

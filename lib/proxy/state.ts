@@ -7,8 +7,20 @@ import type { BindConfig, ProxyConfig, ServerConfig } from "../config/haproxy_mo
 import type { Listener } from "../net/listen.ts";
 import { newWheel, type Candidate, type Wheel } from "./core/balance.ts";
 import { healthText, isUp, newHealth, type Health } from "./core/health.ts";
+import { Rate, Times } from "./counters.ts";
 import type { Logger } from "./log_targets.ts";
 import type { Session } from "./session.ts";
+
+/** What a server's agent has said last. */
+export interface AgentState {
+  readonly isDown: boolean;
+  readonly drains: boolean;
+  /** As check statuses are named, what it means, what the agent said, how long that took. */
+  readonly statusName: string;
+  readonly description: string;
+  readonly lastText: string;
+  readonly durationMs: number;
+}
 
 /** Server modes that an administrator sets. */
 export type AdminState = "ready" | "drain" | "maint";
@@ -46,6 +58,36 @@ export class Server implements Candidate {
   redispatches: number;
   clientAborts: number;
   serverAborts: number;
+  /** Its number in the statistics. */
+  readonly sid: number;
+  /** As configured or set by an administrator; `weight` is what it is worth now (slowstart, agent). */
+  userWeight: number;
+  port: number;
+  /** Its checks are switched off by an administrator. */
+  checkPaused: boolean;
+  /** A check is under way. */
+  checking: boolean;
+  /** No new sessions though it is up (`set server health stopping`, an agent's `stopped`). */
+  stopping: boolean;
+  /** Waits for its name to be resolved. */
+  unresolved: boolean;
+  /** Whose health it shares (track), and who shares its own. */
+  tracks: Server | null;
+  readonly trackers: Server[];
+  agent: AgentState | null;
+  /** Since when it warms up (slowstart, performance.now); 0: it does not. */
+  warmingSinceMs: number;
+  queuedMax: number;
+  balanced: number;
+  connections: number;
+  /** Date.now of the last session; 0: none yet. */
+  lastSessionMs: number;
+  downtimeMs: number;
+  failedChecks: number;
+  /** Errors in a row of its traffic (observe). */
+  consecutiveErrors: number;
+  readonly rate: Rate;
+  readonly times: Times;
 
   constructor(config: ServerConfig, backend: Backend, order: number, startsDown: boolean) {
     this.config = config;
@@ -78,6 +120,26 @@ export class Server implements Candidate {
     this.redispatches = 0;
     this.clientAborts = 0;
     this.serverAborts = 0;
+    this.sid = config.id || order + 1;
+    this.userWeight = s.weight;
+    this.port = s.port;
+    this.checkPaused = false;
+    this.checking = false;
+    this.stopping = false;
+    this.unresolved = false;
+    this.tracks = null;
+    this.trackers = [];
+    this.agent = null;
+    this.warmingSinceMs = 0;
+    this.queuedMax = 0;
+    this.balanced = 0;
+    this.connections = 0;
+    this.lastSessionMs = 0;
+    this.downtimeMs = 0;
+    this.failedChecks = 0;
+    this.consecutiveErrors = 0;
+    this.rate = new Rate();
+    this.times = new Times();
   }
 
   get name(): string {
@@ -86,16 +148,41 @@ export class Server implements Candidate {
   get isChecked(): boolean {
     return this.config.check;
   }
+  /** In maintenance: by an administrator, like the server it follows, or for want of an address. */
+  get inMaintenance(): boolean {
+    return this.admin === "maint" || this.unresolved || this.tracks?.inMaintenance === true;
+  }
+  /** Up as its checks and its agent see it. */
+  get isHealthy(): boolean {
+    return isUp(this.tracks === null ? this.health : this.healthOwner.health) && this.agent?.isDown !== true;
+  }
+  /** The server whose checks decide. */
+  get healthOwner(): Server {
+    let s: Server = this;
+    while (s.tracks !== null) s = s.tracks;
+    return s;
+  }
   /** Up as its checks see it, fence and maintenance included. */
   get isUp(): boolean {
-    return this.admin !== "maint" && this.fenced === null && (!this.config.check || isUp(this.health));
+    return !this.inMaintenance && this.fenced === null && this.isHealthy;
+  }
+  get isDraining(): boolean {
+    return this.admin === "drain" || this.agent?.drains === true || (this.tracks !== null && this.tracks.isDraining);
   }
   /** May take new connections. */
   get isUsable(): boolean {
-    return this.isUp && this.admin === "ready" && this.weight > 0;
+    return this.weight > 0 && !this.stopping && this.isUp && !this.isDraining;
+  }
+  /** Connections it may have now: `maxconn`, or with `minconn` less while the backend is not full. */
+  get slots(): number {
+    const { minconn, maxconn } = this.config;
+    if (minconn === 0 || this.maxconn === 0) return this.maxconn;
+    const { fullconn, active } = this.backend;
+    if (active >= fullconn || minconn >= this.maxconn || maxconn === 0) return this.maxconn;
+    return Math.max(minconn, Math.floor((active * this.maxconn) / fullconn));
   }
   get hasRoom(): boolean {
-    return this.maxconn === 0 || this.active < this.maxconn;
+    return this.maxconn === 0 || this.active < this.slots;
   }
   /** `be/s`, with `Backup ` where HAProxy puts it. */
   get path(): string {
@@ -104,12 +191,20 @@ export class Server implements Candidate {
   /** As the stats show it. */
   get statusText(): string {
     if (this.admin === "maint") return "MAINT";
-    if (this.fenced !== null && isUp(this.health)) return `DOWN (fenced, ${this.fenced})`;
-    if (!this.config.check) return "no check";
-    if (this.admin === "drain" && isUp(this.health)) return "DRAIN";
-    const full = this.health.counter === this.config.rise + this.config.fall - 1;
-    if (isUp(this.health)) return full ? "UP" : `UP ${healthText(this.health).split(" ")[0]}`;
-    return this.health.counter === 0 ? "DOWN" : `DOWN ${healthText(this.health).split(" ")[0]}`;
+    if (this.unresolved) return "MAINT (resolution)";
+    const { tracks } = this;
+    if (tracks?.inMaintenance === true) return `MAINT (via ${this.healthOwner.path})`;
+    const { health } = this.healthOwner;
+    if (this.fenced !== null && isUp(health)) return `DOWN (fenced, ${this.fenced})`;
+    if (this.agent?.isDown === true && isUp(health)) return "DOWN (agent)";
+    const part = healthText(health).split(" ")[0];
+    const full = health.counter === health.settings.rise + health.settings.fall - 1;
+    if (!isUp(health)) return health.counter === 0 ? "DOWN" : `DOWN ${part}`;
+    const checked = this.healthOwner.isChecked && !this.healthOwner.checkPaused;
+    const suffix = full || !checked ? "" : ` ${part}`;
+    if (this.stopping) return `NOLB${suffix}`;
+    if (this.isDraining) return this.agent !== null ? "DRAIN (agent)" : `DRAIN${suffix}`;
+    return checked ? `UP${suffix}` : "no check";
   }
 }
 
@@ -159,6 +254,22 @@ export class Backend {
   downs: number;
   /** Bytes of the replication stream that old masters had and their successors have not. */
   lostBytes: number;
+  clientAborts: number;
+  serverAborts: number;
+  /** Its number in the statistics. */
+  iid: number;
+  /** Where minconn's ramp ends. */
+  fullconn: number;
+  pendingMax: number;
+  balanced: number;
+  connections: number;
+  lastSessionMs: number;
+  /** When it got or lost its last usable server (Date.now), and how long it had none. */
+  changedMs: number;
+  downtimeMs: number;
+  wasUp: boolean;
+  readonly rate: Rate;
+  readonly times: Times;
 
   constructor(config: ProxyConfig, log: Logger, byAuthority: boolean) {
     this.config = config;
@@ -182,6 +293,19 @@ export class Backend {
     this.redispatches = 0;
     this.downs = 0;
     this.lostBytes = 0;
+    this.clientAborts = 0;
+    this.serverAborts = 0;
+    this.iid = 0;
+    this.fullconn = config.fullconn;
+    this.pendingMax = 0;
+    this.balanced = 0;
+    this.connections = 0;
+    this.lastSessionMs = 0;
+    this.changedMs = Date.now();
+    this.downtimeMs = 0;
+    this.wasUp = true;
+    this.rate = new Rate();
+    this.times = new Times();
   }
 
   get name(): string {
@@ -195,7 +319,7 @@ export class Backend {
   }
   /** Servers that take new connections now: active ones; without any, the first backup (all with option allbackups). */
   candidates(): Server[] {
-    if (this.byAuthority) return this.chosen !== null && this.chosen.admin === "ready" ? [this.chosen] : [];
+    if (this.byAuthority) return this.chosen !== null && this.chosen.admin === "ready" && !this.chosen.stopping ? [this.chosen] : [];
     const active = this.servers.filter((s) => !s.config.backup && s.isUsable);
     if (active.length > 0) return active;
     const backups = this.servers.filter((s) => s.config.backup && s.isUsable);
@@ -214,12 +338,22 @@ export class Frontend {
   readonly sessions: Set<Session>;
   /** Accepted beyond maxconn: not looked at until a place is free. */
   readonly waiting: Session[];
-  readonly maxconn: number;
+  /** 0: no limit of its own. */
+  maxconn: number;
   active: number;
   activeMax: number;
   sessionsTotal: number;
   bytesIn: number;
   bytesOut: number;
+  /** Its number in the statistics. */
+  iid: number;
+  paused: boolean;
+  stopped: boolean;
+  connections: number;
+  denied: number;
+  requestErrors: number;
+  readonly connectionRate: Rate;
+  readonly rate: Rate;
 
   constructor(config: ProxyConfig, log: Logger, maxconn: number) {
     this.config = config;
@@ -233,8 +367,19 @@ export class Frontend {
     this.sessionsTotal = 0;
     this.bytesIn = 0;
     this.bytesOut = 0;
+    this.iid = 0;
+    this.paused = false;
+    this.stopped = false;
+    this.connections = 0;
+    this.denied = 0;
+    this.requestErrors = 0;
+    this.connectionRate = new Rate();
+    this.rate = new Rate();
   }
   get name(): string {
     return this.config.name;
+  }
+  get statusText(): string {
+    return this.stopped ? "STOP" : this.paused ? "PAUSED" : "OPEN";
   }
 }

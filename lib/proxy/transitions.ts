@@ -1,11 +1,14 @@
 /**
- * What follows when a server changes state: lines in log and on stderr, sessions shut, queues moved (HAProxy configuration 5.2
- * on-marked-down, on-marked-up; H4-H9 in the notes). Called by checks.ts and fencing.ts. COLD.
+ * What follows when a server changes state: lines in log and on stderr, sessions shut, queues moved, what follows it (track) told, the
+ * backend's own state (HAProxy configuration 5.2 on-marked-down, on-marked-up, track; H4-H9 in the notes). Called by checks.ts, agent.ts,
+ * fencing.ts and the admin socket. COLD.
  */
-import { downLine, noServerLine, upLine } from "./core/health_text.ts";
+import { changeLine, downLine, noServerLine, upLine } from "./core/health_text.ts";
+import { resetHealth } from "./core/health.ts";
 import { nextFor } from "./assign.ts";
 import type { Engine } from "./engine.ts";
-import type { Backend, Server } from "./state.ts";
+import { warmUp, coolDown } from "./slowstart.ts";
+import type { AdminState, Backend, Server } from "./state.ts";
 
 /** Severities: alert 1, warning 4, notice 5, info 6; stderr has its own three. */
 export function say(engine: Engine, back: Backend, severity: number, text: string, stderrText = text): void {
@@ -24,32 +27,145 @@ function counts(back: Backend, server: Server, requeued: number): Parameters<typ
   };
 }
 
-/** The server has just gone down (its health or fence says so already). `reason` begins with a comma or is empty. */
-export function wentDown(engine: Engine, server: Server, reason: string): void {
-  const back = server.backend;
-  server.changedMs = Date.now();
-  const moved = server.queue.splice(0);
-  server.queued = 0;
-  const text = downLine(server.path, server.config.backup, reason, counts(back, server, moved.length));
-  say(engine, back, 1, text);
-  if (back.activeServers + back.backupServers === 0) {
+/** Notes the moment of a change; time spent down is added up. */
+function changed(server: Server, wasDown: boolean): void {
+  const now = Date.now();
+  if (wasDown) server.downtimeMs += now - server.changedMs;
+  server.changedMs = now;
+}
+
+/** The backend's own state after a change of one of its servers; says when the last one has gone. */
+export function refresh(engine: Engine, back: Backend): void {
+  const up = back.servers.length === 0 || back.servers.some((s) => s.isUsable);
+  if (up === back.wasUp) return;
+  const now = Date.now();
+  if (up) back.downtimeMs += now - back.changedMs;
+  else {
     back.downs++;
     say(engine, back, 0, noServerLine(back.name, false), noServerLine(back.name, true));
   }
+  back.wasUp = up;
+  back.changedMs = now;
+}
+
+/** Sessions that waited for this server go elsewhere, those it has are shut where the configuration says so. */
+function leave(engine: Engine, server: Server, moved: { dispatch(avoid: Server | null): void }[]): void {
+  const back = server.backend;
+  refresh(engine, back);
   if (server.config.shutdownOnDown) shutSessions(server, "D");
   for (const s of moved) s.dispatch(server);
   if (back.candidates().length === 0 && !back.byAuthority) for (const s of back.queue.splice(0)) s.dispatch(server);
+}
+function emptyQueue(server: Server): Server["queue"] {
+  const moved = server.queue.splice(0);
+  server.queued = 0;
+  return moved;
+}
+
+/** The server has just gone down (its health or fence says so already). `reason` begins with a comma or is empty. */
+export function wentDown(engine: Engine, server: Server, reason: string): void {
+  const back = server.backend;
+  changed(server, false);
+  coolDown(engine, server);
+  const moved = emptyQueue(server);
+  say(engine, back, 1, downLine(server.path, server.config.backup, reason, counts(back, server, moved.length)));
+  leave(engine, server, moved);
+  for (const t of server.trackers) if (!t.isUp && !t.inMaintenance) wentDown(engine, t, ` via ${server.path}`);
 }
 
 /** The server has just come up. */
 export function wentUp(engine: Engine, server: Server, reason: string): void {
   const back = server.backend;
-  server.changedMs = Date.now();
-  const text = upLine(server.path, server.config.backup, reason, counts(back, server, 0));
-  say(engine, back, 5, text);
+  changed(server, true);
+  warmUp(engine, server, () => upAgain(engine, server));
+  say(engine, back, 5, upLine(server.path, server.config.backup, reason, counts(back, server, 0)));
+  arrived(engine, server);
+  for (const t of server.trackers) if (t.isUp) wentUp(engine, t, ` via ${server.path}`);
+}
+/** The end of a slow start is told once more. */
+function upAgain(engine: Engine, server: Server): void {
+  const back = server.backend;
+  say(engine, back, 5, upLine(server.path, server.config.backup, "", counts(back, server, 0)));
+  drainQueues(server);
+}
+function arrived(engine: Engine, server: Server): void {
+  const back = server.backend;
+  refresh(engine, back);
   if (server.config.shutdownBackupOnUp && !server.config.backup && server.weight > 0)
     for (const b of back.servers) if (b.config.backup) shutSessions(b, "U");
   drainQueues(server);
+}
+
+/** It takes no new sessions any more, though it is up. */
+export function isStopping(engine: Engine, server: Server, reason: string): void {
+  changed(server, false);
+  say(engine, server.backend, 5, changeLine(server.path, server.config.backup, "is stopping", reason, counts(server.backend, server, 0)));
+  refresh(engine, server.backend);
+  for (const t of server.trackers) {
+    t.stopping = true;
+    isStopping(engine, t, ` via ${server.path}`);
+  }
+}
+
+/** An administrator (or an agent) puts the server into a mode; nothing when it is in it already. */
+export function setAdmin(engine: Engine, server: Server, to: AdminState): void {
+  const from = server.admin;
+  if (from === to) return;
+  const wasUp = server.isUp;
+  const wasUsable = server.isUsable;
+  server.admin = to;
+  if (to === "maint") return enterMaintenance(engine, server, wasUp, "");
+  if (from === "maint") {
+    leaveMaintenance(engine, server, "leaving forced maintenance");
+    if (to === "drain") refresh(engine, server.backend);
+    return;
+  }
+  const back = server.backend;
+  const who = server.config.backup ? `Backup Server ${server.path}` : `Server ${server.path}`;
+  if (to === "drain") {
+    if (wasUsable) changed(server, false);
+    say(engine, back, 5, changeLine(server.path, server.config.backup, "enters drain state", "", counts(back, server, 0)));
+    refresh(engine, back);
+    for (const t of server.trackers) {
+      say(engine, t.backend, 5, changeLine(t.path, t.config.backup, "enters drain state", ` via ${server.path}`, counts(t.backend, t, 0)));
+      refresh(engine, t.backend);
+    }
+    return;
+  }
+  changed(server, false);
+  say(engine, back, 5, `${who} is ${server.isUp ? "UP" : "DOWN"} (leaving forced drain).`);
+  arrived(engine, server);
+  for (const t of server.trackers) {
+    say(engine, t.backend, 5, `${t.config.backup ? "Backup " : ""}Server ${t.path} is ${t.isUp ? "UP" : "DOWN"} (leaving forced drain).`);
+    arrived(engine, t);
+  }
+}
+
+/** In maintenance from now on: `via` names the server that took this one along. */
+export function enterMaintenance(engine: Engine, server: Server, wasUp: boolean, via: string): void {
+  const back = server.backend;
+  changed(server, !wasUp);
+  if (wasUp) server.health.downs++;
+  coolDown(engine, server);
+  const moved = emptyQueue(server);
+  const { backup } = server.config;
+  if (wasUp) say(engine, back, 5, downLine(server.path, backup, via, counts(back, server, moved.length), "is going DOWN for maintenance"));
+  else say(engine, back, 5, `${backup ? "Backup " : ""}Server ${server.path} was DOWN and now enters maintenance${via}.`);
+  leave(engine, server, moved);
+  for (const t of server.trackers) if (t.admin !== "maint") enterMaintenance(engine, t, wasUp, ` via ${server.path}`);
+}
+
+/** Out of maintenance: as at the start, one failed check takes it down (or, in front of role checks, one passed brings it up). */
+export function leaveMaintenance(engine: Engine, server: Server, how: string): void {
+  const back = server.backend;
+  const upAtStart = !(back.byAuthority && server.isChecked);
+  resetHealth(server.health, upAtStart);
+  changed(server, false);
+  const mode = server.isDraining ? "DRAIN" : "READY";
+  if (server.isUp) warmUp(engine, server, () => upAgain(engine, server));
+  say(engine, back, 5, `${server.config.backup ? "Backup " : ""}Server ${server.path} is ${server.isUp ? "UP" : "DOWN"}/${mode} (${how}).`);
+  arrived(engine, server);
+  for (const t of server.trackers) if (!t.inMaintenance) leaveMaintenance(engine, t, "leaving maintenance");
 }
 
 /** Lets waiting sessions onto a server that has room. */

@@ -15,15 +15,19 @@ const who = (backup: boolean, path: string): string => `${backup ? "Backup " : "
 const running = (c: ServerCounts): string => (c.activeServers === 0 && c.backupServers > 0 ? " Running on backup." : "");
 
 /** `Server be/s is DOWN, reason: ...`; `reason` begins with its comma or is empty, `via` names a tracked server. */
-export function downLine(path: string, backup: boolean, reason: string, c: ServerCounts): string {
+export function downLine(path: string, backup: boolean, reason: string, c: ServerCounts, what = "is DOWN"): string {
   return (
-    `${who(backup, path)} is DOWN${reason}. ${c.activeServers} active and ${c.backupServers} backup servers left.${running(c)}` +
+    `${who(backup, path)} ${what}${reason}. ${c.activeServers} active and ${c.backupServers} backup servers left.${running(c)}` +
     ` ${c.sessions} sessions active, ${c.requeued} requeued, ${c.queued} remaining in queue.`
   );
 }
 export function upLine(path: string, backup: boolean, reason: string, c: ServerCounts): string {
+  return changeLine(path, backup, "is UP", reason, c);
+}
+/** `Server be/s enters drain state. ...`, `is stopping, changed from CLI. ...`: what is told with the servers that are left online. */
+export function changeLine(path: string, backup: boolean, what: string, reason: string, c: ServerCounts): string {
   return (
-    `${who(backup, path)} is UP${reason}. ${c.activeServers} active and ${c.backupServers} backup servers online.${running(c)}` +
+    `${who(backup, path)} ${what}${reason}. ${c.activeServers} active and ${c.backupServers} backup servers online.${running(c)}` +
     ` ${c.requeued} sessions requeued, ${c.queued} total in queue.`
   );
 }

@@ -26,6 +26,8 @@ const BUFFER_MAX = 16 * 1024;
 export class TcpCheck {
   readonly rules: readonly TcpCheckRule[];
   readonly strict: boolean;
+  /** Messages say at which step; those of plain connects and of option redis-check do not. */
+  private readonly namesSteps: boolean;
   readonly startedMs: number;
   /** The rule being worked on. */
   index: number;
@@ -40,8 +42,9 @@ export class TcpCheck {
   private lastExpect: TcpCheckExpect | null;
   private finished: boolean;
 
-  constructor(rules: readonly TcpCheckRule[], strict: boolean, nowMs: number) {
+  constructor(rules: readonly TcpCheckRule[], strict: boolean, nowMs: number, namesSteps = true) {
     this.rules = rules;
+    this.namesSteps = namesSteps;
     this.strict = strict;
     this.startedMs = nowMs;
     this.index = 0;
@@ -94,8 +97,9 @@ export class TcpCheck {
   /** ` at step 5 of tcp-check (expect string 'role:master')`, with the comment in force. */
   private at(): string {
     const rule = this.rules[this.index];
-    if (rule === undefined) return "";
+    if (rule === undefined || !this.namesSteps) return "";
     const step = this.index + this.offset;
+    if (step === 0) return " at initial connection step of tcp-check";
     const comment = this.commentFor(rule);
     return `${step > 0 ? ` at step ${step} of tcp-check${describe(rule)}` : ""}${comment === "" ? "" : ` comment: '${comment}'`}`;
   }
