@@ -121,7 +121,9 @@ describe.skipIf(!hasHaproxy)("Runtime API", () => {
       (k) =>
       proxies.get(k)!.output.split("\n").filter((l) => /^(Backup )?Server |^(Paused|Resumed)|no server available!$/.test(l)), // prettier-ignore
     );
-    const tidy = (lines: string[]): string[] => lines.map((l) => l.replace(/duration: \d+ms/, "duration: Nms")).sort();
+    // A server that has just left maintenance is up until its next check: how many are left depends on the moment.
+    const tidy = (lines: string[]): string[] =>
+      lines.map((l) => l.replace(/duration: \d+ms/, "duration: Nms").replace(/\. \d+ active and .*/, "")).sort();
     expect(tidy(said[1]!)).toEqual(tidy(said[0]!));
   });
 
