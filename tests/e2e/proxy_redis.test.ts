@@ -99,6 +99,12 @@ test.skipIf(!hasRedis)("what needs a connection of its own has one, and shares a
   r.send("CLIENT", "REPLY", "SKIP");
   r.send("SET", "quiet", "1");
   expect(await r.do("GET", "quiet")).toBe('"1"');
+  // The database is restored on a connection of its own without a word to the client, also in front of what ends the dialogue.
+  const quiet = await Wire.connect(proxy.port);
+  expect(await quiet.do("SELECT", "5")).toBe("+OK");
+  quiet.send("CLIENT", "REPLY", "OFF");
+  expect(await quiet.do("SUBSCRIBE", "q")).toBe('["subscribe", "q", (1)]');
+  quiet.close();
   // WAIT counts from this client's own writes (no replica here).
   expect([await b.do("SET", "w", "1"), await b.do("WAIT", "0", "10")]).toEqual(["+OK", "(0)"]);
   // Connections of clients' own are used again, not piled up.

@@ -13,6 +13,7 @@ import type { Row } from "../../commands/table/row.ts";
 import { READY, BROKEN, type Request } from "../../resp/request.ts";
 import { ClientState } from "../core/client_state.ts";
 import * as plan from "../core/redis_plan.ts";
+import { OPAQUE } from "../core/request_class.ts";
 import { BROKEN as SCAN_BROKEN, encodeRequest, RequestScanner } from "../core/request_scan.ts";
 import type { Engine } from "../engine.ts";
 import type { Frontend } from "../state.ts";
@@ -350,6 +351,8 @@ export class RedisClient implements Timed, Owner {
       return this.tell(OK);
     }
     this.getPin(request, wait);
+    // What ends the dialogue (MONITOR, CLIENT REPLY ...) must find nothing of ours unanswered in front of it.
+    if (this.last !== null && this.board.classes[this.last.id] === OPAQUE && !this.pin!.isReady) return this.waits();
     this.forward(request);
     return true;
   }

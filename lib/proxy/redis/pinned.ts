@@ -62,6 +62,10 @@ export class Pinned implements RespHost {
   get isClean(): boolean {
     return !this.isSticky && this.path.isClean;
   }
+  /** It stands, and nothing is awaited. */
+  get isReady(): boolean {
+    return this.isConnected && this.path.isIdle;
+  }
   /** A request that is no waiting for data has no reply yet. */
   get isBusy(): boolean {
     return !this.path.isIdle && !this.path.hasWaiting && !this.path.isBlocked;
@@ -112,8 +116,10 @@ export class Pinned implements RespHost {
     this.heldSinceMs = 0;
     this.server!.active++;
     this.path.connected();
-    if (this.board.isOpen) this.owner.unpinnedPause();
-    else this.gate(true);
+    if (this.board.isOpen) {
+      this.owner.unpinnedPause();
+      this.owner.pinnedTurn();
+    } else this.gate(true);
   }
   /** Nothing new to a master that may be losing its role; what is under way goes on. */
   gate(shut: boolean): void {
