@@ -26,6 +26,7 @@ import { ScriptQueue } from "./scripts.ts";
 import { SentinelServer } from "./server.ts";
 import { StateFile, mergeLines, readOrEmpty, readStateFile, readVotes, type SentinelLine } from "./state_file.ts";
 import { metricsText } from "./metrics.ts";
+import { SentinelPage } from "./page_data.ts";
 import { Webhooks } from "./webhook.ts";
 
 /** What the file says beside the engine's business. */
@@ -183,13 +184,17 @@ function serve(process: RedisProcess, engine: SentinelEngine, own: Own, lines: r
   const webhooks = new Webhooks({ myid: engine.myid, log: (text) => log.warning(text) });
   const [path, given] = own.statePath === "" ? [config.file!, null] : [own.statePath, lines.map((l) => l.words)];
   const file = new StateFile(path, config, log, () => server!.service.users.configLines(), given);
+  const dashboard = own.metricsPort === 0 ? null : new SentinelPage(engine);
   const driver = new Driver({
     engine,
     log,
     file,
     webhooks,
     scripts,
-    publish: (channel, payload) => server?.publish(channel, payload),
+    publish: (channel, payload) => {
+      dashboard?.note(channel, payload);
+      server?.publish(channel, payload);
+    },
     bindSource: () => config.text("bind-source-addr"),
     tls: () => tls.dialling,
     logLevel: (level) => config.assign("loglevel", level),
@@ -217,7 +222,10 @@ function serve(process: RedisProcess, engine: SentinelEngine, own: Own, lines: r
       },
       Driver.nowMs(),
     );
-  const failed = server.service.aclFile.begin(config.users) ?? server.start() ?? server.startMetrics(own.metricsPort, page);
+  const failed =
+    server.service.aclFile.begin(config.users) ??
+    server.start() ??
+    server.startMetrics(own.metricsPort, page, (path) => dashboard?.at(path) ?? null);
   if (failed !== null) process.fail(failed);
   process.ready();
   driver.start();

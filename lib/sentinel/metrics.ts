@@ -1,10 +1,11 @@
 /**
- * `sentinel metrics-port`: GET /metrics in Prometheus' text format, and nothing else. COLD.
+ * `sentinel metrics-port`: GET /metrics in Prometheus' text format, and the dashboard (page_data.ts) at /. COLD.
  * A port of its own, on the addresses of `bind`: whoever scrapes needs no password of Sentinel's, and learns states and addresses only.
  */
 import type { SentinelEngine } from "./core/engine.ts";
 import { NEVER, disconnected, type Instance, type Master } from "./core/state.ts";
 import { shownWithPort } from "./core/addr.ts";
+import type { Page } from "./page_data.ts";
 import type { Conn } from "../net/conn.ts";
 import { listen, type Listener } from "../net/listen.ts";
 
@@ -147,11 +148,12 @@ export function metricsText(engine: SentinelEngine, counters: Counters, now: num
 }
 
 /** Serves the page. Throws as `listen` does. */
-export function serveMetrics(hostname: string, port: number, page: () => string): Listener {
+export function serveMetrics(hostname: string, port: number, page: () => string, dashboard: (path: string) => Page | null): Listener {
   const nothing = (): void => {};
-  const answer = (conn: Conn<Request>, status: string, type: string, body: string): void => {
-    const head = `HTTP/1.1 ${status}\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
-    conn.out.lit(Buffer.from(head + body, "latin1"));
+  const answer = (conn: Conn<Request>, status: string, headers: Record<string, string>, text: string): void => {
+    const body = Buffer.from(text, "utf8");
+    const lines = Object.entries({ ...headers, "content-length": body.length, connection: "close" }).map(([k, v]) => `${k}: ${v}\r\n`);
+    conn.out.lit(Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\n${lines.join("")}\r\n`, "latin1"), body]));
     conn.flush();
     conn.closeAfterFlush();
   };
@@ -169,8 +171,10 @@ export function serveMetrics(hostname: string, port: number, page: () => string)
         if (!conn.data.head.includes("\r\n\r\n") && conn.data.head.length < HEAD_MAX_BYTES) return;
         const [method, path] = conn.data.head.split(" ", 2);
         const known = path === "/metrics" || path?.startsWith("/metrics?");
-        if (method === "GET" && known) answer(conn, "200 OK", "text/plain; version=0.0.4; charset=utf-8", page());
-        else answer(conn, "404 Not Found", "text/plain", "GET /metrics\n");
+        const found = method === "GET" && !known ? dashboard(path ?? "") : null;
+        if (found !== null) answer(conn, "200 OK", found.headers, found.body);
+        else if (method === "GET" && known) answer(conn, "200 OK", { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, page());
+        else answer(conn, "404 Not Found", { "content-type": "text/plain" }, "GET /metrics\n");
       },
     },
   });

@@ -27,6 +27,7 @@ import type { Answer } from "./core/types.ts";
 import type { SentinelEngine } from "./core/engine.ts";
 import type { Driver } from "./driver.ts";
 import { serveMetrics } from "./metrics.ts";
+import type { Page } from "./page_data.ts";
 import { resolveName } from "./resolve.ts";
 import type { ScriptQueue } from "./scripts.ts";
 
@@ -162,8 +163,8 @@ export class SentinelServer {
   }
 
   /** `sentinel metrics-port`, 0 for none. As start(). */
-  startMetrics(port: number, page: () => string): string | null {
-    return this.onEveryAddress(port, "tcp", (hostname) => serveMetrics(hostname, port, page));
+  startMetrics(port: number, page: () => string, dashboard: (path: string) => Page | null): string | null {
+    return this.onEveryAddress(port, "tcp", (hostname) => serveMetrics(hostname, port, page, dashboard));
   }
 
   private onEveryAddress(port: number, kind: "tcp" | "tls", open: (hostname: string) => Listener): string | null {

@@ -83,7 +83,15 @@ real("metrics, webhooks and the history tell of a failover", async () => {
     const page = async (): Promise<string> => (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text();
     const [old, next] = fleet.servers;
     expect(await page()).toContain(`redisha_sentinel_master_info{master="m",address="127.0.0.1:${old.port}"} 1\n`);
-    expect((await fetch(`http://127.0.0.1:${metrics}/`)).status).toBe(404);
+    expect((await fetch(`http://127.0.0.1:${metrics}/other`)).status).toBe(404);
+    const dashboard = await fetch(`http://127.0.0.1:${metrics}/`);
+    expect([dashboard.status, dashboard.headers.get("content-security-policy")]).toEqual([
+      200,
+      expect.stringContaining("default-src 'none'"),
+    ]);
+    expect(await dashboard.text()).toContain("<title>redisha</title>");
+    const seen = (await (await fetch(`http://127.0.0.1:${metrics}/data.json`)).json()) as any;
+    expect([seen.sets[0].name, seen.sets[0].master.role, Object.keys(seen.series.servers).length > 0]).toEqual(["m", "master", true]);
     await old.stop("SIGKILL");
     expect(await fleet.switched(old)).toBe(next);
     await until("the end", () => events(s).includes("+failover-end"));
