@@ -17,6 +17,8 @@ export class Engine {
   readonly diagnostics: Diagnostics;
   readonly frontends: Frontend[];
   readonly backends: Map<string, Backend>;
+  /** Begins a planned failover of a backend; null before the start. */
+  failover: ((back: Backend) => void) | null;
   /** Clients of mode redis. */
   readonly redisClients: Set<{ kill(letter: string): void }>;
   /** Client connections now, and the process-wide limit (0: none). */
@@ -58,6 +60,7 @@ export class Engine {
     this.diagnostics = diagnostics;
     this.frontends = [];
     this.backends = new Map();
+    this.failover = null;
     this.redisClients = new Set();
     this.active = 0;
     this.maxconn = config.global.maxconn;

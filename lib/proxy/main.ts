@@ -32,6 +32,8 @@ import { LogTargets } from "./log_targets.ts";
 import { parseOptions, USAGE, type Options } from "./options.ts";
 import { configOf, knownSets, SENTINEL_PORT } from "./redis/discover.ts";
 import { Board } from "./redis/board.ts";
+import { say } from "./transitions.ts";
+import { plannedFailover } from "./planned.ts";
 import { Users } from "./redis/users.ts";
 import { Backend, Frontend, Server } from "./state.ts";
 import { tlsOfBind, tlsOfServer } from "./tls.ts";
@@ -368,6 +370,10 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics, mast
         ),
       );
   for (const f of fencings) f.start();
+  engine.failover = (back) => {
+    const fencing = fencings.find((f) => f.backend === back);
+    if (fencing !== undefined) void plannedFailover(fencing).then((text) => say(engine, back, 5, text));
+  };
   engine.topologies = () => fencings.map((f) => f.topology());
   if (config.proxies.some((p) => p.stats.enabled && p.mode === "http")) {
     engine.history = new History(engine);

@@ -1,5 +1,6 @@
 /** Finds a command of the Runtime API by its words, and answers what is not one: help, suggestions, levels (HAProxy management guide 9.3). COLD. */
 import { type Call, type Command, command } from "./command.ts";
+import { REDIS } from "./commands_redis.ts";
 import { SET } from "./commands_set.ts";
 import { SHOW } from "./commands_show.ts";
 
@@ -16,7 +17,9 @@ export const OWN: Command[] = [
   command("prompt", "switch the prompt on or off", 0, () => ""),
   command("quit", "end the connection", 0, () => ""),
 ];
-export const COMMANDS: Command[] = [...SHOW, ...SET, ...LEVELLING].sort((a, b) => (a.words < b.words ? -1 : a.words > b.words ? 1 : 0));
+export const COMMANDS: Command[] = [...SHOW, ...SET, ...REDIS, ...LEVELLING].sort((a, b) =>
+  a.words < b.words ? -1 : a.words > b.words ? 1 : 0,
+);
 
 export function find(args: string[]): Command | null {
   let best: Command | null = null;
