@@ -425,7 +425,7 @@ run(
         expect(await ours.do("ACL", "SETUSER", "fuzz", "reset", ...line.slice(2))).toBe("+OK");
         expect(await ours.do("ACL", "GETUSER", "fuzz")).toBe(before);
       }),
-      { numRuns: Number(process.env["ACL_RUNS"] ?? 60) },
+      { numRuns: Number(process.env["ACL_RUNS"] ?? 15) },
     );
   },
   300_000,

@@ -111,7 +111,7 @@ export class Program {
         `${this.name} on ${this.port} to answer`,
         async () => {
           if (this.process!.exitCode !== null) throw new Error(`${this.name} ended with ${this.process!.exitCode}`);
-          return (last = await this.cli("ping")) === "PONG";
+          return /^PONG$|^NOAUTH /.test((last = await this.cli("ping")));
         },
         60_000,
       );
