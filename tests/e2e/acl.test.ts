@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePort, hasRedis, originals, redisha, startSentinel, startServer, tempDir, until, type Program } from "../support/programs.ts";
+import { freePort, hasRedis, redisha, startSentinel, startServer, tempDir, until, type Program } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
 
 const run = hasRedis ? test : test.skip;
@@ -43,16 +43,8 @@ run("user lines, CONFIG REWRITE, and the original reads what we wrote", async ()
   expect(await ours.cli("-a", "main", "--no-auth-warning", "acl", "list")).toBe(before);
   await ours.stop("SIGTERM");
   // The same file under the original; it does not know what 7.2 added.
-  const p = freePort();
-  const file = join(dir, "old.conf");
-  writeFileSync(file, text.match(/^user .*$/gm)!.join("\n"));
-  const old = Bun.spawn([originals.server, file, "--port", String(p), "--save", ""], { stdout: "ignore", cwd: dir });
-  const w = await until("the original", async () => await Wire.connect(p).catch(() => null));
-  expect(await w.do("AUTH", "carol", "x")).toBe("+OK");
-  expect(JSON.parse(await w.do("ACL", "USERS"))).toEqual(["alice", "bob", "carol", "default"]);
-  w.close();
-  old.kill();
-  await old.exited;
+  await using old = await startServer("redis", { user: text.match(/^user .*$/gm)!.map((line) => line.slice("user ".length)) });
+  expect((await old.cli("-a", "main", "--no-auth-warning", "acl", "users")).split("\n")).toEqual(["alice", "bob", "carol", "default"]);
   rmSync(dir, { recursive: true });
 });
 
