@@ -247,6 +247,7 @@ export const ROWS = [
   // --- redisha's own
   bool("boot-fence", NO, { flags: OWN }),
   int("rdb-version", 10, { min: 9n, max: 11n, flags: OWN }),
+  special("proxy-protocol-from", MULTI | OWN),
 ] as const;
 
 type Rows = (typeof ROWS)[number];

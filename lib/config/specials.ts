@@ -5,6 +5,7 @@
  * Each is parse (words and the value before -> value), text (CONFIG GET) and lines (CONFIG REWRITE). All pure; `dir` alone is the process'
  * own state, which config.ts reads and changes through the functions it was given.
  */
+import { isIP } from "node:net";
 import { memoryText, parseMemory } from "../bytes/memory.ts";
 import { parseDouble } from "../bytes/number.ts";
 import { bytesOf } from "../bytes/ascii.ts";
@@ -39,6 +40,8 @@ export interface SpecialValues {
   /** null: a master. */
   replicaof: { readonly host: string; readonly port: number } | null;
   "latency-tracking-info-percentiles": readonly number[];
+  /** Addresses and ranges (10.0.0.0/8) of proxies whose PROXY headers are believed. */
+  "proxy-protocol-from": readonly string[];
 }
 export type SpecialName = keyof SpecialValues;
 
@@ -200,6 +203,23 @@ export function percentileText(v: number): string {
   return v.toFixed(6).replace(/\.?0+$/, "");
 }
 
+const proxies: SpecialKind<readonly string[]> = {
+  initial: [],
+  parse(words) {
+    const ranges = isEmpty(words) ? [] : words;
+    const wrong = ranges.find((range) => !isRange(range));
+    return wrong === undefined ? { value: [...ranges] } : { error: `'${wrong}' is no address and no range like 10.0.0.0/8` };
+  },
+  text: (ranges) => ranges.join(" "),
+  lines: (ranges) => (ranges.length === 0 ? [] : [{ line: `proxy-protocol-from ${ranges.join(" ")}`, force: true }]),
+};
+
+function isRange(range: string): boolean {
+  const [, address, bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(range) ?? [];
+  const family = isIP(address ?? "");
+  return family !== 0 && (bits === undefined || Number(bits) <= (family === 4 ? 32 : 128));
+}
+
 const dir: SpecialKind<string> = {
   initial: "",
   parse: (words) => (words.length === 1 ? { value: words[0] } : { error: "wrong number of arguments" }),
@@ -216,6 +236,7 @@ export const SPECIALS: { readonly [N in SpecialName]: SpecialKind<SpecialValues[
   bind,
   replicaof: replicaOf,
   "latency-tracking-info-percentiles": percentiles,
+  "proxy-protocol-from": proxies,
 };
 
 /** One word "" stands for no words at all. */

@@ -6,7 +6,7 @@ import type { TcpCheckConnect, TcpCheckRule } from "../config/haproxy_model.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { dial } from "../net/dial.ts";
 import { applyResult, healthText, nextDelayMs, spreadDelayMs } from "./core/health.ts";
-import { proxyHeader } from "./core/proxy_protocol.ts";
+import { proxyHeader } from "../net/proxy_protocol.ts";
 import { healthLine } from "./core/health_text.ts";
 import { passed, reasonText, type CheckResult } from "./core/status.ts";
 import { TcpCheck, type CheckAction } from "./core/tcp_check.ts";

@@ -9,7 +9,7 @@ import { beginHttp } from "./http/session.ts";
 import { listen } from "../net/listen.ts";
 import { notifySystemd } from "../os/notify.ts";
 import type { Conn } from "../net/conn.ts";
-import { readProxyHeader } from "./core/proxy_protocol.ts";
+import { readProxyHeader } from "../net/proxy_protocol.ts";
 import type { Engine } from "./engine.ts";
 import { acceptRedis } from "./redis/accept.ts";
 import type { RunningProxy } from "./main.ts";

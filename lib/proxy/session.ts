@@ -11,7 +11,7 @@
 import { dial } from "../net/dial.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { assign, chooseBackend, dequeue, enqueue, nextFor, nextWaiting } from "./assign.ts";
-import { proxyHeader } from "./core/proxy_protocol.ts";
+import { proxyHeader } from "../net/proxy_protocol.ts";
 import type { Engine } from "./engine.ts";
 import { RespPath, type RespHost } from "./resp_path.ts";
 import { looksLikeResp } from "./resp_words.ts";

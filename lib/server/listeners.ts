@@ -1,10 +1,12 @@
 /** Where the server listens: every bind address with and without TLS, the unix socket. Cold. Redis server.c listenToPort, with its texts. */
+import type { BlockList } from "node:net";
 import { chmodSync, existsSync, statSync, unlinkSync } from "node:fs";
 import { strerror } from "../bytes/errno.ts";
 import type { TLSOptions } from "bun";
 import type { Client } from "../clients/client.ts";
 import type { Tls } from "../clients/tls.ts";
 import type { ConnHandler } from "../net/conn.ts";
+import { addressRanges, behindProxy, isWithin } from "../net/behind_proxy.ts";
 import { listen, type Listener } from "../net/listen.ts";
 import type { Server } from "./server.ts";
 
@@ -35,6 +37,10 @@ export class Listeners {
   private readonly server: Server;
   private readonly tls: Tls;
   private readonly handler: ConnHandler<Client>;
+  /** The same, for connections that a proxy may have passed on: those without TLS. */
+  private readonly plain: ConnHandler<Client>;
+  /** proxy-protocol-from; null: no proxy is believed. */
+  private proxies: BlockList | null;
   /** By "address:port", as they were asked for; the unix socket by its path. */
   private readonly open: Map<string, Open>;
   info: ListenerInfo[];
@@ -43,6 +49,12 @@ export class Listeners {
     this.server = server;
     this.tls = tls;
     this.handler = handler;
+    this.plain = behindProxy(handler, (address) => this.proxies !== null && isWithin(this.proxies, address));
+    this.proxies = null;
+    server.config.watch("proxy-protocol-from", (c) => {
+      const ranges = c.special("proxy-protocol-from");
+      this.proxies = ranges.length === 0 ? null : addressRanges(ranges);
+    });
     this.open = new Map();
     this.info = [];
   }
@@ -94,7 +106,14 @@ export class Listeners {
         try {
           const hostname = hostOf(address);
           const accept = (): Client => null as unknown as Client;
-          const options = { hostname, port, ipv6Only: true, accept, handler: this.handler, ...(tls === null ? {} : { tls }) };
+          const options = {
+            hostname,
+            port,
+            ipv6Only: true,
+            accept,
+            handler: tls === null ? this.plain : this.handler,
+            ...(tls === null ? {} : { tls }),
+          };
           this.open.set(key, { listener: listen<Client>(options), tls });
         } catch (error) {
           const code = (error as { code?: string }).code ?? "";

@@ -30,6 +30,7 @@ test("defaults and names", async () => {
     "set-max-listpack-value",
     "cluster-announce-human-nodename",
     "rdb-version",
+    "proxy-protocol-from",
   ])
     expect([name, ours.delete(name)]).toEqual([name, true]);
   for (const name of STARTED_WITH) {

@@ -7,7 +7,7 @@ const guarded = { loading: false, mayProtected: false };
 
 test("183 directives of Redis 7.2, 19 aliases, and our own", () => {
   const own = ROWS.filter((row) => (row.flags & 512) !== 0).map((row) => row.name);
-  expect(own).toEqual(["boot-fence", "rdb-version"]);
+  expect(own).toEqual(["boot-fence", "rdb-version", "proxy-protocol-from"]);
   expect(ROWS.length - own.length).toBe(183);
   expect(ROWS.flatMap((row) => [...row.aliases]).length).toBe(19);
   const names = ROWS.flatMap((row) => [row.name as string, ...row.aliases]);

@@ -1,7 +1,7 @@
 /** PROXY headers: what is written is read back, at every cut; nonsense is refused. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { proxyHeader, readProxyHeader } from "../../../lib/proxy/core/proxy_protocol.ts";
+import { proxyHeader, readProxyHeader } from "../../../lib/net/proxy_protocol.ts";
 
 const pairs = [
   [

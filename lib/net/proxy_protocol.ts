@@ -1,6 +1,6 @@
 /**
  * PROXY headers, versions 1 and 2 (haproxy.org proxy-protocol.txt): written to servers (send-proxy, send-proxy-v2), read from clients
- * (accept-proxy). Pure. Once a connection.
+ * (accept-proxy, and proxy-protocol-from of a server). Pure. Once a connection.
  */
 
 export interface Endpoint {
