@@ -141,7 +141,7 @@ function restore(s: Server, c: Call): void {
 
   const sanitize = s.config.choice("sanitize-dump-payload");
   const fromMaster = (c.client.flags & FLAG_MASTER) !== 0;
-  const sanitized = sanitize === "yes" || (sanitize === "clients" && !fromMaster);
+  const sanitized = sanitize === "yes" || (sanitize === "clients" && !fromMaster && c.client.user?.skipSanitize !== true);
   if (sanitized) s.stats.dumpPayloadSanitizations++;
   const source = new RdbSource(false);
   source.feed(c.buf.subarray(c.s(3), c.e(3) - FOOTER_BYTES));
