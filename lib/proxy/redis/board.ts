@@ -13,7 +13,7 @@ import type { Conn, ConnHandler } from "../../net/conn.ts";
 import { dial } from "../../net/dial.ts";
 import { Request } from "../../resp/request.ts";
 import { ClientState } from "../core/client_state.ts";
-import { proxyHeader } from "../core/proxy_protocol.ts";
+import { proxyHeader } from "../../net/proxy_protocol.ts";
 import { CONTAINER, DENIED, planOf } from "../core/redis_plan.ts";
 import { classesOf } from "../core/request_class.ts";
 import type { Engine } from "../engine.ts";
