@@ -29,6 +29,7 @@ test("defaults and names", async () => {
     "set-max-listpack-entries",
     "set-max-listpack-value",
     "cluster-announce-human-nodename",
+    "boot-fence",
     "rdb-version",
     "proxy-protocol-from",
   ])
