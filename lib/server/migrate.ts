@@ -253,6 +253,8 @@ export class Migrations {
   /** Gives up when for the given time no reply came and no byte left. */
   private arm(job: Job, target: Target): void {
     if (job.timer !== null) clearTimeout(job.timer);
+    // What leaves now is no progress that the next look may count.
+    target.link.conn.flush();
     job.bytesOut = target.link.conn.bytesOut;
     job.timer = setTimeout(() => {
       if (job.over || this.job !== job) return;
