@@ -331,14 +331,6 @@ test("--help and --version of redisha itself", async () => {
   expect(help.out).toContain("--proxy");
 });
 
-test("modes that are reserved say so", async () => {
-  for (const mode of ["--cli", "--status", "--check", "--doctor"]) {
-    const ended = await run(redisha, mode);
-    expect([mode, ended.code]).toEqual([mode, 2]);
-    expect(ended.err).toContain(mode);
-  }
-});
-
 test("what Bun would read from the environment or the folder changes nothing", async () => {
   writeFileSync(join(dir, "bunfig.toml"), "preload = ['./none.ts']\n");
   writeFileSync(join(dir, ".env"), "NOTIFY_SOCKET=/nowhere\n");

@@ -11,12 +11,12 @@ class RedisCluster implements AsyncDisposable {
     const cluster = new RedisCluster();
     try {
       for (let i = 0; i < 6; i++)
-        // The bus has the port + 10000, which must be free and below 65536 too.
+        // The bus has the port + 10000, which must be free too.
         cluster.nodes.push(
           await startServer(
             "redis",
             { "cluster-enabled": "yes", "cluster-node-timeout": 2000, "cluster-require-full-coverage": "no" },
-            { port: freePort() },
+            { port: freePort(10_000) },
           ),
         );
       const addresses = cluster.nodes.map((n) => `127.0.0.1:${n.port}`);

@@ -26,12 +26,15 @@ if (!hasHaproxy) console.warn("SKIPPING tests against the original HAProxy: hapr
 
 export type Kind = "redisha" | "redis";
 
-/** A port that was free a moment ago, from a range that the system does not hand out for outgoing connections. */
-export function freePort(): number {
+/**
+ * A port that was free a moment ago, from a range that the system does not hand out for outgoing connections; `second` behind it (a cluster's
+ * bus) was free too and is in that range.
+ */
+export function freePort(second = 0): number {
   for (;;) {
-    const port = 10000 + Math.floor(Math.random() * 22000);
+    const port = 10000 + Math.floor(Math.random() * (22000 - second));
     try {
-      Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop(true);
+      for (const p of new Set([port, port + second])) Bun.listen({ hostname: "127.0.0.1", port: p, socket: { data() {} } }).stop(true);
       return port;
     } catch {
       // taken
