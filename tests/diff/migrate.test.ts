@@ -1,7 +1,8 @@
 /** MIGRATE: replies as the original's, between ours and the original both ways; what is written meanwhile is neither lost nor deleted. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { Both } from "../support/both.ts";
-import { freePort, hasRedis, startServer, until } from "../support/programs.ts";
+import { freePort, hasRedis, startServer, until, type Program } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
 
 setDefaultTimeout(60000);
@@ -59,6 +60,12 @@ test.skipIf(!hasRedis)("between servers of both kinds: moved, copied, refused, e
 });
 let first: string[] = [];
 
+/** Stops a process, and waits until it has stopped. */
+async function halt(program: Program): Promise<void> {
+  program.kill("SIGSTOP");
+  await until("the target to have stopped", () => readFileSync(`/proc/${program.pid}/stat`, "latin1").split(") ")[1]!.startsWith("T"));
+}
+
 test("a kept link that was closed is made anew; one that says nothing is given up in time", async () => {
   await using source = await startServer("redisha", { save: "" });
   await using target = await startServer("redisha", { save: "", "enable-debug-command": "yes" });
@@ -68,12 +75,10 @@ test("a kept link that was closed is made anew; one that says nothing is given u
   expect((await source.info("stats"))["migrate_cached_sockets"]).toBe("1");
   await target.cli("client", "kill", "type", "normal", "skipme", "yes");
   expect(await wire.do("MIGRATE", HOST, target.port, "b", 0, 30000)).toBe("+OK");
-  const there = await Wire.connect(target.port);
-  const sleeping = there.do("DEBUG", "SLEEP", 3);
-  await until("the target to sleep", async () => wire.do("PING"));
+  await halt(target);
   expect(await wire.do("MIGRATE", HOST, target.port, "c", 0, 200)).toBe("-IOERR error or timeout reading to target instance");
   expect(await wire.do("GET", "c")).toBe('"3"');
-  await sleeping;
+  target.kill("SIGCONT");
   expect(await wire.do("EVAL", "return redis.call('migrate', '127.0.0.1', '1', 'c', '0', '10')", 0)).toContain("MIGRATE waits");
 });
 
@@ -85,14 +90,14 @@ test("reads go on while keys are on their way, writes come after, and replicas h
   const wire = await Wire.connect(source.port);
   await wire.do("MSET", ...range(500).flatMap((i) => [`k${i}`, i]));
   await until("the copy", async () => (await replica.cli("dbsize")) === "500");
-  const there = await Wire.connect(target.port);
-  const sleeping = there.do("DEBUG", "SLEEP", 1);
+  await halt(target);
   const moving = wire.do("MIGRATE", HOST, target.port, "", 0, 30000, "KEYS", ...range(500).map((i) => `k${i}`));
   const other = await Wire.connect(source.port);
   await until("the transfer", async () => (await other.do("CLIENT", "LIST")).includes("cmd=migrate"));
   expect(await other.do("GET", "k0")).toBe('"0"');
   const appended = other.do("APPEND", "k0", "new");
-  await sleeping;
+  target.kill("SIGCONT");
+  const there = await Wire.connect(target.port);
   expect(await moving).toBe("+OK");
   // The write waited for the end: it found no key.
   expect(await appended).toBe("(3)");
@@ -103,12 +108,12 @@ test("reads go on while keys are on their way, writes come after, and replicas h
 
   // A client that does not wait for the end loses nothing.
   await other.do("MSET", "x", 1, "y", 2);
-  const again = there.do("DEBUG", "SLEEP", 1);
+  await halt(target);
   const leaving = await Wire.connect(source.port);
   leaving.send("MIGRATE", HOST, target.port, "", 0, 30000, "KEYS", "x", "y");
   await until("the transfer", async () => (await other.do("CLIENT", "LIST")).includes("cmd=migrate"));
   leaving.close();
-  await again;
+  target.kill("SIGCONT");
   await until("the move", async () => (await other.do("EXISTS", "x", "y")) === "(0)");
   expect(await there.do("MGET", "x", "y")).toBe('["1", "2"]');
 });
