@@ -143,6 +143,7 @@ export const GLOBAL_ROWS: Table = {
     const n = Number(c.args[1]);
     if (n < 1 || n > 64) return c.alert(`'nbthread' value must be between 1 and 64 (was ${n})`);
     g.nbthread = n;
+    if (n > 1) c.warn("'nbthread' above 1 is read but has no effect in redisha (one thread serves all connections).");
   }),
   "no-memory-trimming": idle,
   node: row((c, g) => {
