@@ -32,7 +32,6 @@ test("defaults and names", async () => {
     "boot-fence",
     "rdb-version",
     "proxy-protocol-from",
-    "boot-fence",
   ])
     expect([name, ours.delete(name)]).toEqual([name, true]);
   for (const name of STARTED_WITH) {
