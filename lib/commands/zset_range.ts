@@ -181,9 +181,9 @@ function readOptions(c: Call, i: number, by: number, reverse: boolean, free: boo
       o.count = count;
       o.limited = true;
       i += 2;
-    } else if (free && c.is(i, "rev")) o.reverse = true;
-    else if (free && c.is(i, "bylex")) o.by = BY_LEX;
-    else if (free && c.is(i, "byscore")) o.by = BY_SCORE;
+    } else if (free && !o.reverse && c.is(i, "rev")) o.reverse = true;
+    else if (free && o.by === BY_RANK && c.is(i, "bylex")) o.by = BY_LEX;
+    else if (free && o.by === BY_RANK && c.is(i, "byscore")) o.by = BY_SCORE;
     else {
       c.out.error(ERR.syntax);
       return false;
