@@ -43,7 +43,9 @@ test("every command of the walk prints what the page says", async () => {
   const work = join(dir, "work");
   for (const d of [bin, work]) mkdirSync(d);
   symlinkSync(redisha, join(bin, "redisha"));
-  const ports = new Map(PORTS.map((p) => [p, String(freePort())]));
+  // In the page's order: what is sorted by address stays as it stands there.
+  const free = PORTS.map(() => String(freePort())).sort();
+  const ports = new Map(PORTS.map((p, i) => [p, free[i]!]));
   const swap = (text: string, pairs: Iterable<[string, string]>): string => {
     const to = new Map(pairs);
     return text.replace(new RegExp(`\\b(${[...to.keys()].join("|")})\\b`, "g"), (p) => to.get(p)!);
