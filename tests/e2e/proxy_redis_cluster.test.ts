@@ -107,6 +107,12 @@ redis-cluster 127.0.0.1:${cluster.nodes[0]!.port} 127.0.0.1:${cluster.nodes[1]!.
     const runs = actors.map((x) => x.run(proxy.port));
     await until("everybody to get on", () => actors.every((x) => x.done > 5), 30_000);
     const victim = (await cluster.masters())[1]!;
+    // What a kill takes along because its replica has not got it yet is Redis' own loss: no write is answered from here on, the rest is there.
+    await victim.cli("client", "pause", "30000", "write");
+    await until("its replica to have all", async () => {
+      const i = await victim.info("replication");
+      return i["slave0"]!.includes(`offset=${i["master_repl_offset"]},`);
+    });
     await victim.stop("SIGKILL");
     await until(
       "its replica to be promoted",
