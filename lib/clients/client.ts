@@ -86,6 +86,10 @@ export interface MultiState {
   flags: number;
   gates: number;
   bytes: number;
+  /** EXEC: the next one to run, when it began, and what the client's flags said of blocking before. */
+  next: number;
+  startMs: number;
+  denied: number;
 }
 
 export class Client {

@@ -12,6 +12,7 @@ import type { Call } from "./call.ts";
 import {
   CLIENT_ACL,
   CLIENT_MULTI,
+  FLAG_BLOCKED,
   FLAG_DENY_BLOCKING,
   FLAG_DIRTY_CAS,
   FLAG_DIRTY_EXEC,
@@ -70,7 +71,7 @@ export class Transactions {
   private multi(call: Call): void {
     const { client, out } = call;
     if (client.multi !== null) return out.error(ERR.nestedMulti);
-    client.multi = { queue: [], flags: 0, gates: 0, bytes: 0 };
+    client.multi = { queue: [], flags: 0, gates: 0, bytes: 0, next: 0, startMs: 0, denied: 0 };
     client.gates |= CLIENT_MULTI;
     out.ok();
   }
@@ -95,23 +96,25 @@ export class Transactions {
       return;
     }
     this.watching.forget(client);
-    const denied = client.flags & FLAG_DENY_BLOCKING;
+    multi.startMs = performance.now();
+    multi.denied = client.flags & FLAG_DENY_BLOCKING;
     client.flags |= FLAG_DENY_BLOCKING | FLAG_EXECUTING;
     this.mode.beginUnit();
     out.array(multi.queue.length);
-    this.runAll(client, multi, call);
-    client.flags &= ~FLAG_EXECUTING;
-    if (denied === 0) client.flags &= ~FLAG_DENY_BLOCKING;
-    this.discard(client);
-    this.mode.endUnit();
+    this.goOn(client, multi);
   }
 
-  private runAll(client: Client, multi: MultiState, outer: Call): void {
+  /**
+   * Runs what is left of a transaction, one level deep. A script in it that lets others have a turn leaves its client blocked, and EXEC
+   * with it: whoever ends the script calls this again.
+   */
+  goOn(client: Client, multi: MultiState): void {
     const d = this.dispatcher;
-    for (const queued of multi.queue) {
+    while (multi.next < multi.queue.length) {
+      const queued = multi.queue[multi.next++];
       const call = d.callAt(d.depth);
       call.client = client;
-      call.out = outer.out;
+      call.out = client.out;
       call.command = queued.command;
       call.buf = queued.buf;
       call.at = queued.at;
@@ -121,12 +124,17 @@ export class Transactions {
       if (client.gates & CLIENT_ACL) {
         const verdict = this.users.check(call, "multi");
         if (verdict !== ALLOWED) {
-          outer.out.error(errorLine(NO_LONGER_ALLOWED + reason(verdict)));
+          client.out.error(errorLine(NO_LONGER_ALLOWED + reason(verdict)));
           continue;
         }
       }
       d.run(call);
+      if (client.flags & FLAG_BLOCKED) return;
     }
+    client.flags &= ~FLAG_EXECUTING;
+    if (multi.denied === 0) client.flags &= ~FLAG_DENY_BLOCKING;
+    this.discard(client);
+    this.mode.endUnit();
   }
 }
 

@@ -90,16 +90,17 @@ export class Service {
     this.transactions = new Transactions(dispatcher, mode, this.watching, users);
     this.latency = new LatencyEvents(dispatcher, settings);
     this.slowlog = new SlowLog(settings);
+    const resume = (client: Client): void => {
+      if (client.conn === null) mode.resumed(client);
+      else ingest.resumeLater(client);
+    };
     this.blocking = new Blocking(dispatcher, mode, {
-      resume: (client) => ingest.resumeLater(client),
+      resume,
       finished: (client, saved, micros) => {
         if (saved !== null) this.slowlog.addSaved(client, saved, micros);
       },
     });
-    this.pause = new Pause(dispatcher, (client) => {
-      if (client.conn === null) mode.resumed(client);
-      else ingest.resumeLater(client);
-    });
+    this.pause = new Pause(dispatcher, resume);
     this.monitor = new Monitor(dispatcher);
     this.tracking = new TrackingTable(dispatcher, settings);
     this.errors = new ErrorStats(dispatcher);

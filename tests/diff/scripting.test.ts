@@ -325,6 +325,7 @@ describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
     };
     for (const script of [
       "while true do end",
+      "-- a comment\n\nwhile true do end",
       "while true do pcall(function() while true do end end) end",
       "while true do xpcall(function() error('x') end, function() end) end",
       "local co = coroutine.wrap(function() while true do coroutine.yield(1) end end) while true do co() end",
@@ -342,5 +343,60 @@ describe.skipIf(!hasRedis).each([2, 3] as const)("RESP%d", (resp) => {
     await both.do("GET", "n");
     await both.do("EVAL", "return redis.call('get','k')", 0);
     await both.do("SCRIPT", "KILL");
+  });
+
+  test("scripts that do not end within a transaction: each can be killed, EXEC goes on", async () => {
+    await using both = await Both.start(resp, { "busy-reply-threshold": 10, "slowlog-log-slower-than": 9000 });
+    const others = await both.pair();
+    const busy = async (want: boolean) => {
+      for (const wire of others) while ((await wire.do("PING")).startsWith("-BUSY") !== want) await Bun.sleep(5);
+    };
+    for (const line of [
+      ["SET", "n", "1"],
+      ["MULTI"],
+      ["INCR", "n"],
+      ["EVAL", "while true do end", 0],
+      ["EVAL", "return redis.call('incr', 'n')", 0],
+      ["EVAL", "for i = 1, 60000 do redis.call('incr', 'm') end return redis.call('get', 'm')", 0],
+      ["EVAL_RO", "while true do pcall(function() while true do end end) end", 0],
+      ["BLPOP", "nothing", 0],
+      ["INCR", "n"],
+    ])
+      await both.do(...line);
+    for (const wire of both.wires) wire.send("EXEC");
+    await busy(true);
+    for (const wire of others) expect(await wire.do("SCRIPT", "KILL")).toBe("+OK");
+    // The next one writes first, and is not to be killed; the last one is, as soon as it runs.
+    for (const wire of others) {
+      let reply = "";
+      while (reply !== "+OK") {
+        reply = await wire.do("SCRIPT", "KILL");
+        expect(["+OK", "-NOTBUSY No scripts in execution right now."].includes(reply) || reply.startsWith("-UNKILLABLE")).toBe(true);
+      }
+    }
+    const [original, ours] = await Promise.all(both.wires.map((wire) => wire.next()));
+    expect(ours).toBe(original);
+    await busy(false);
+    await both.do("MGET", "n", "m");
+    // The time of all its stretches is a script's time.
+    const slow = await Promise.all(others.map((wire) => wire.do("SLOWLOG", "GET", 100)));
+    for (const script of ["while true do end", "for i = 1, 60000"]) for (const log of slow) expect(log).toContain(script);
+    await both.do("MULTI");
+    await both.do("EXEC");
+    await both.do("INCR", "n");
+  });
+
+  test("a transaction whose client has gone is executed to its end", async () => {
+    await using both = await Both.start(resp, { "busy-reply-threshold": 10 });
+    const others = await both.pair();
+    for (const line of [["MULTI"], ["EVAL", "while true do end", 0], ["SET", "after", "x"]]) await both.do(...line);
+    for (const wire of both.wires) wire.send("EXEC");
+    for (const wire of others) while (!(await wire.do("PING")).startsWith("-BUSY")) await Bun.sleep(5);
+    for (const wire of both.wires) wire.close();
+    for (const wire of others) {
+      expect(await wire.do("SCRIPT", "KILL")).toBe("+OK");
+      while ((await wire.do("PING")) !== "+PONG") await Bun.sleep(5);
+      expect(await wire.do("GET", "after")).toBe('"x"');
+    }
   });
 });

@@ -7,7 +7,7 @@
  *
  * A link lives once: when it ends, Replication makes another one, at once where it had worked, else with the next beat of a second.
  */
-import { CLIENT_UNAUTHENTICATED, Client, FLAG_CLOSE_ASAP, FLAG_MASTER, FLAG_POSTPONED } from "../../clients/client.ts";
+import { CLIENT_UNAUTHENTICATED, Client, FLAG_BLOCKED, FLAG_CLOSE_ASAP, FLAG_MASTER, FLAG_POSTPONED } from "../../clients/client.ts";
 import type { Conn, ConnHandler } from "../../net/conn.ts";
 import { dial } from "../../net/dial.ts";
 import { strerror } from "../../bytes/errno.ts";
@@ -128,6 +128,8 @@ export class MasterLink {
   private end(again: boolean | null): void {
     if (this.state === "over") return;
     const was = this.state;
+    // What the master told us last is still at work: it ends first, and counts.
+    if (this.stream?.inMidst) return this.repl.whenCalm(() => this.end(again));
     if (was === "up") this.stream!.finish();
     this.state = "over";
     this.stream?.end();
@@ -186,7 +188,7 @@ export class MasterLink {
   /** Once a second. */
   cron(nowMs: number): void {
     const { config, log } = this.repl.server;
-    const held = this.client !== null && (this.client.flags & FLAG_POSTPONED) !== 0;
+    const held = this.client !== null && (this.client.flags & (FLAG_POSTPONED | FLAG_BLOCKED)) !== 0;
     // While it is loaded from the disk nothing is to be heard.
     const busy = this.transfer?.isWhole === true || held;
     if (nowMs - this.lastHeardMs > config.number("repl-timeout") * 1000 && !busy) {
@@ -214,7 +216,7 @@ export class MasterLink {
     else this.say("REPLCONF", "ACK", this.repl.offset);
   }
 
-  /** A pause that held the stream is over. */
+  /** A pause that held the stream is over, or a script of it. */
   resumed(): void {
     this.stream?.resumed();
   }

@@ -2,12 +2,12 @@
  * The master's stream on a replica: its commands are executed as they come, in slices, and the same bytes go on to our own replicas. WARM: every
  * replicated command passes here.
  *
- *   link.data --push--> [ kept bytes ] --read--> dispatch (no gate but a pause holds them) --> Replication.forward
+ *   link.data --push--> [ kept bytes ] --read--> dispatch (a pause, or a long script of its own, holds them) --> Replication.forward
  *
  * The offset counts what was executed: a transaction counts when it is whole, so that after a cut it is asked for again from its MULTI.
  * Redis networking.c processInputBuffer, commandProcessed.
  */
-import { FLAG_POSTPONED, type Client } from "../../clients/client.ts";
+import { FLAG_BLOCKED, FLAG_POSTPONED, type Client } from "../../clients/client.ts";
 import { BROKEN, READY } from "../../resp/request.ts";
 import { EXPIRE_IGNORE, setExpirePolicy } from "../../store/keyspace.ts";
 import { clock, readClock } from "../../time/clock.ts";
@@ -17,6 +17,8 @@ const SLICE_MS = 2;
 /** While a pause holds the stream, the socket is read up to so many bytes. */
 const HELD_BYTES = 4 * 1024 * 1024;
 const EMPTY: Buffer = Buffer.alloc(0);
+/** Nothing is executed now. */
+const HELD = FLAG_POSTPONED | FLAG_BLOCKED;
 
 export interface StreamHooks {
   pause(): void;
@@ -64,7 +66,7 @@ export class Stream {
   /** More bytes; they are kept until they are executed. */
   push(chunk: Buffer): void {
     this.append(chunk);
-    if (this.client.flags & FLAG_POSTPONED) {
+    if (this.client.flags & HELD) {
       if (this.to - this.from > HELD_BYTES) this.hooks.pause();
       return;
     }
@@ -97,7 +99,12 @@ export class Stream {
     this.to += chunk.length;
   }
 
-  /** A pause is over. */
+  /** A command of it has not come to its end. */
+  get inMidst(): boolean {
+    return (this.client.flags & FLAG_BLOCKED) !== 0;
+  }
+
+  /** A pause is over, or a script. */
   resumed(): void {
     if (!this.scheduled) this.later();
   }
@@ -108,7 +115,7 @@ export class Stream {
       this.scheduled = false;
       if (this.over) return;
       this.run();
-      if (!this.scheduled && !(this.client.flags & FLAG_POSTPONED)) this.hooks.resume();
+      if (!this.scheduled && !(this.client.flags & HELD)) this.hooks.resume();
     };
     setImmediate(() => this.repl.whenCalm(next));
   }
@@ -122,7 +129,7 @@ export class Stream {
 
   /** The link goes: all that has come whole is executed first, as if it had been as soon as it came. */
   finish(): void {
-    if (!this.over && !this.running && !(this.client.flags & FLAG_POSTPONED)) this.execute(Infinity);
+    if (!this.over && !this.running && !(this.client.flags & HELD)) this.execute(Infinity);
     this.over = true;
   }
 
@@ -141,6 +148,7 @@ export class Stream {
     // buf[this.from, done) went on to our replicas; up to `safe` nothing is part of an open transaction.
     let done = pos;
     let safe = pos;
+    if (client.multi === null && this.unforwardedBytes > 0) this.forwardKept();
     let more = false;
     let broken = false;
     const end = readClock() + budgetMs;
@@ -167,6 +175,8 @@ export class Stream {
           pos = begin;
           break;
         }
+        // A script that lets others have a turn: its command counts when it has ended.
+        if (client.flags & FLAG_BLOCKED) break;
       }
       if (client.multi === null) safe = pos;
       if (asksForAck) {
@@ -195,12 +205,16 @@ export class Stream {
   /** buf[done, safe) was executed whole: on to our replicas, and into our offset. */
   private forward(done: number, safe: number): number {
     if (done === safe) return done;
-    for (const bytes of this.unforwarded) this.repl.forward(bytes, 0, bytes.length);
-    this.unforwarded.length = 0;
-    this.unforwardedBytes = 0;
+    this.forwardKept();
     this.repl.forward(this.buf, done, safe);
     this.repl.selectedDb = this.client.dbIndex;
     return safe;
+  }
+  private forwardKept(): void {
+    for (const bytes of this.unforwarded) this.repl.forward(bytes, 0, bytes.length);
+    this.unforwarded.length = 0;
+    this.unforwardedBytes = 0;
+    this.repl.selectedDb = this.client.dbIndex;
   }
 
   /** Bytes in [done, pos) belong to an open transaction: they were executed (queued), and wait to be forwarded. */

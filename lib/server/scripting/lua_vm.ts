@@ -334,10 +334,26 @@ export class LuaVm {
     this.api.lua_getinfo(L, this.name("Sl"), this.debugAt);
     const mem = this.mem();
     const what = this.cString(mem.readUInt32LE(this.debugAt + 12));
-    // Interrupted at its first instruction, a function has no current line yet: then the one where it begins.
     const line = mem.readInt32LE(this.debugAt + 20);
-    const first = mem.readInt32LE(this.debugAt + 28);
-    return { native: what === "C", source: this.cString(mem.readUInt32LE(this.debugAt + 16)), line: line < 0 && first > 0 ? first : line };
+    const source = this.cString(mem.readUInt32LE(this.debugAt + 16));
+    const native = what === "C";
+    // Interrupted at its first instruction, a function has no current line yet.
+    return { native, source, line: line < 0 && !native ? this.firstLine(L) : line };
+  }
+
+  /** The first line with code in it of the function that `where` has looked up. */
+  private firstLine(L: number): number {
+    const { api } = this;
+    api.lua_getinfo(L, this.name("L"), this.debugAt);
+    let first = -1;
+    api.lua_pushnil(L);
+    while (api.lua_next(L, -2) !== 0) {
+      this.pop(L, 1);
+      const line = api.lua_tonumber(L, -1);
+      if (first < 0 || line < first) first = line;
+    }
+    this.pop(L, 1);
+    return first;
   }
 
   /** Bytes that Lua has in use. */

@@ -8,11 +8,23 @@
  * Leaves out which scripts there are (script_cache.ts) and which functions (function_engine.ts).
  */
 import type { Call } from "../../clients/call.ts";
-import { CLIENT_ACL, Client, FLAG_DENY_BLOCKING, FLAG_MASTER, FLAG_SCRIPT, FLAG_TRUSTED } from "../../clients/client.ts";
+import {
+  CLIENT_ACL,
+  Client,
+  FLAG_BLOCKED,
+  FLAG_DENY_BLOCKING,
+  FLAG_EXECUTING,
+  FLAG_MASTER,
+  FLAG_SCRIPT,
+  FLAG_TRUSTED,
+  type MultiState,
+  type Queued,
+} from "../../clients/client.ts";
 import { GATE_BUSY, GATE_MEMORY, GATE_MISCONF, GATE_NOREPLICAS, GATE_READONLY, GATE_STALE, type Command } from "../../clients/command.ts";
-import { BLOCKED_ON_SCRIPT } from "../../clients/blocking.ts";
+import { BLOCKED_ON_SCRIPT, saveCall } from "../../clients/blocking.ts";
 import { ERR, errorLine } from "../../resp/errors.ts";
 import { Out } from "../../resp/out.ts";
+import { currentExpirePolicy, EXPIRE_IGNORE, setExpirePolicy } from "../../store/keyspace.ts";
 import { readClock } from "../../time/clock.ts";
 import { TO_ALL } from "../propagation.ts";
 import type { LibraryStore, ScriptMemory, Server } from "../server.ts";
@@ -40,9 +52,11 @@ const OBEYED = errorLine("UNKILLABLE The busy script was sent by a master instan
 interface Suspended {
   run: ScriptRun;
   client: Client;
-  command: Command;
-  /** The request's words, for FUNCTION STATS. */
-  words: Buffer[];
+  /** The request. */
+  saved: Queued;
+  /** The transaction that it is part of, and what runs that. */
+  multi: MultiState | null;
+  outer: Command | null;
 }
 
 /** Instructions between two looks at the clock: a millisecond of a script that does nothing but call commands. Redis looks every 100,000. */
@@ -191,9 +205,10 @@ export class Scripting implements ScriptHost {
         ? this.loadScript(engine, call, script as Script, numKeys)
         : this.loadFunction(engine, call, script.ref, numKeys);
       const threshold = server.config.number("busy-reply-threshold");
-      // Inside EXEC and for the master it runs to its end.
-      const loads = server.loading && (call.client.flags & FLAG_TRUSTED) !== 0;
-      this.mayWait = threshold > 0 && server.dispatcher.depth === 1 && (loads || (!obeys(call.client) && call.client.conn !== null));
+      const { flags, conn } = call.client;
+      // Whoever executes for a client without a connection must know how to wait: the master's stream does, and the loading of an AOF.
+      const waits = conn !== null || (flags & FLAG_MASTER) !== 0 || (server.loading && (flags & FLAG_TRUSTED) !== 0);
+      this.mayWait = threshold > 0 && waits && server.dispatcher.depth === (flags & FLAG_EXECUTING ? 2 : 1);
       this.untilMs = performance.now() + threshold;
       engine.vm.api.lua_sethook(engine.thread, this.mayWait ? engine.hook : 0, this.mayWait ? MASK_COUNT : 0, HOOK_INSTRUCTIONS);
       return this.resume(engine, call.out, run, args);
@@ -322,41 +337,73 @@ export class Scripting implements ScriptHost {
       `Slow script detected: still in execution after ${server.config.number("busy-reply-threshold")} milliseconds. ` +
         `You can try killing the script using the ${run.isEval ? "SCRIPT" : "FUNCTION"} KILL command. Script name is: ${run.name}.`,
     );
-    const words = Array.from({ length: call.argc }, (_, i) => call.copy(i));
-    this.suspended = { run, client, command: call.command, words };
-    server.service.blocking.blockOn(client, BLOCKED_ON_SCRIPT, 0);
+    const { multi, flags } = client;
+    const inside = multi !== null && (flags & FLAG_EXECUTING) !== 0;
+    const saved = saveCall(call);
+    this.suspended = { run, client, saved, multi: inside ? multi : null, outer: inside ? client.last : null };
+    const { blocking } = server.service;
+    // The second long script of a transaction finds its client blocked by the first.
+    if (client.blocked === null) blocking.blockOn(client, BLOCKED_ON_SCRIPT, 0);
+    else client.flags |= FLAG_BLOCKED;
     server.setGate(GATE_BUSY, true);
     setImmediate(() => this.goOn());
   }
 
   /** The next stretch of a suspended script, as if its client's command had never been left. */
   private goOn(): void {
-    const { run, client, command } = this.suspended!;
+    const { run, client, saved, multi, outer } = this.suspended!;
     const d = this.server.dispatcher;
-    const { blocking } = this.server.service;
+    // For the master and the AOF no key's time is over.
+    const policy = obeys(client) ? setExpirePolicy(EXPIRE_IGNORE) : currentExpirePolicy();
     d.inEvent = true;
     readClock();
     d.current = client;
-    d.running = command;
-    d.depth = 1;
+    d.running = saved.command;
+    d.depth = multi === null ? 1 : 2;
     this.untilMs = performance.now() + SLICE_MS;
     this.guarded(client.out, run, () => (this.killed ? this.abandon(client.out, run) : this.resume(this.engine!, client.out, run)));
+    if (this.run === null) this.ended(run, client, saved, multi, outer);
+    else setImmediate(() => this.goOn());
+    setExpirePolicy(policy);
     d.depth = 0;
     d.current = null;
     d.running = null;
-    if (this.run === null) {
-      this.suspended = null;
-      this.server.setGate(GATE_BUSY, false);
-      if (client.out.unreported !== 0) {
-        client.out.unreported = 0;
-        command.failed++;
-        d.observers.failed?.(null, client.out.lastError!);
-      }
-      blocking.unblock(client);
-      d.host.afterUnit();
-    } else setImmediate(() => this.goOn());
     d.inEvent = false;
     d.endEvent();
+  }
+
+  /** A suspended script has come to its end: its transaction goes on, or its client. */
+  private ended(run: ScriptRun, client: Client, saved: Queued, multi: MultiState | null, outer: Command | null): void {
+    const { server } = this;
+    const d = server.dispatcher;
+    this.suspended = null;
+    server.setGate(GATE_BUSY, false);
+    if (client.out.unreported !== 0) {
+      client.out.unreported = 0;
+      saved.command.failed++;
+      d.observers.failed?.(null, client.out.lastError!);
+    }
+    const micros = (performance.now() - run.startMs) * 1000;
+    const { blocked } = client;
+    d.callAt(0).command = outer ?? saved.command;
+    if (multi !== null) {
+      d.account(saved.command, micros);
+      server.service.slowlog.addSaved(client, saved, micros);
+      d.depth = 1;
+      d.running = outer;
+      client.flags &= ~FLAG_BLOCKED;
+      server.service.transactions.goOn(client, multi);
+      if (this.suspended !== null) return;
+      if (blocked !== null) blocked.micros = (performance.now() - multi.startMs) * 1000;
+    } else if (blocked !== null) {
+      blocked.micros = micros;
+      blocked.saved = saved;
+    }
+    d.depth = 0;
+    // Whose connection is gone waits no more.
+    if (client.blocked !== null) client.flags |= FLAG_BLOCKED;
+    server.service.blocking.unblock(client);
+    d.host.afterUnit();
   }
 
   /** Ends a killed script where it stands: none of its pcalls can hold that. */
@@ -388,7 +435,9 @@ export class Scripting implements ScriptHost {
   /** The busy script, for FUNCTION STATS. */
   get busy(): { name: string; isEval: boolean; words: Buffer[]; ms: number } | null {
     if (this.suspended === null) return null;
-    const { run, words } = this.suspended;
+    const { run, saved } = this.suspended;
+    const { argc, at, buf } = saved;
+    const words = Array.from({ length: argc }, (_, i) => buf.subarray(at[2 * i], at[2 * i + 1]));
     return { name: run.name, isEval: run.isEval, words, ms: performance.now() - run.startMs };
   }
 
