@@ -1,7 +1,9 @@
 /** EVAL and its libraries: the original and ours, reply by reply. The callers speak RESP2 and RESP3. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Both } from "../support/both.ts";
 import { hasRedis } from "../support/programs.ts";
+
+setDefaultTimeout(30000);
 
 /** Scripts that need nothing; KEYS is {"k"}, ARGV is {"v", "2"}. */
 const SCRIPTS = {

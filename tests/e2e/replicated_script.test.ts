@@ -3,9 +3,11 @@
  * can kill it, nothing of the stream overtakes it, and it counts once, even when the link is cut while it runs. The master is a few lines
  * here: masters of today send what scripts did, those before Redis 5 sent the scripts.
  */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { hasRedis, startServer, until, type Kind } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
+
+setDefaultTimeout(30000);
 
 const REPLID = "a".repeat(40);
 const EMPTY_RDB = Buffer.concat([Buffer.from("REDIS0009\xff", "latin1"), Buffer.alloc(8)]);
