@@ -29,6 +29,9 @@ import { moveSessions, say, wentDown, wentUp } from "./transitions.ts";
 const TICK_MS = 250;
 /** How long into a hold everybody is asked often. */
 const HURRY_HOLD_MS = 30_000;
+/** So long a server that is not the choice any more may take to become a replica: its Sentinel tells it as soon as it tells the others. */
+const DEMOTED_MS = 500;
+const DEMOTED_ASK_MS = 5;
 /** At most this many Sentinels are asked: hellos can be forged. */
 const SENTINELS_MAX = 32;
 /** At most this many servers are learnt from Sentinels. */
@@ -108,6 +111,7 @@ export class Fencing implements Timed {
 
   start(): void {
     this.backend.verify = (server, done) => this.verify(server, done);
+    this.backend.demoted = (server, done) => this.demoted(server, done);
     for (const c of this.checkers.values()) c.onResult = () => this.soon();
     for (const s of this.backend.config.sentinels) if (s.name === this.name) this.watch({ host: s.host, port: s.port }, "config", "");
     for (const p of this.probes) p.start();
@@ -134,6 +138,19 @@ export class Fencing implements Timed {
       this.run();
       done(probe.reachable && probe.runId === runId && runId !== null && this.backend.chosen === server);
     });
+  }
+
+  /** Does `server`, which is not the choice any more, know it? */
+  private demoted(server: Server, done: (is: boolean) => void): void {
+    const probe = this.probes.find((p) => p.server === server)!;
+    const end = nowMs() + DEMOTED_MS;
+    const ask = (): void => {
+      if (probe.info?.role === "replica" || !probe.reachable || this.stopped || nowMs() >= end)
+        return done(probe.reachable && probe.info?.role === "replica");
+      probe.hurry(DEMOTED_ASK_MS);
+      setTimeout(ask, DEMOTED_ASK_MS);
+    };
+    ask();
   }
 
   /** The masters' names and Sentinels, for `show` commands and tests. */

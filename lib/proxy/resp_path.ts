@@ -131,6 +131,12 @@ export class RespPath {
   get isIdle(): boolean {
     return this.flight.awaiting === 0 && this.waiting.length === 0 && this.kept.length === 0;
   }
+  /** The server has a whole request without a reply. */
+  get owes(): boolean {
+    const { flight } = this;
+    if (this.opaque || flight.awaiting === 0) return false;
+    return flight.cursorAt + flight.lengthAt(flight.cursor) <= this.sentAt - this.session.pendingUp();
+  }
   get hasWaiting(): boolean {
     return this.waiting.length > 0 || this.kept.length > 0;
   }
@@ -411,8 +417,7 @@ export class RespPath {
 
   private wordsAtCursor(): string[] | null {
     const { flight } = this;
-    let at = flight.headAt;
-    for (let i = flight.head; i < flight.cursor; i++) at += flight.lengthAt(i);
+    const at = flight.cursorAt;
     const bytes = flight.bytes(at, at + flight.lengthAt(flight.cursor));
     return bytes === null ? null : argumentsOf(stripBlank(Buffer.concat(bytes)));
   }
@@ -459,8 +464,8 @@ export class RespPath {
       this.session.end("SD");
       return STOP;
     }
-    const replica = text.startsWith("-READONLY ") || text.startsWith("-MASTERDOWN ") || text.startsWith("-UNBLOCKED force ");
-    if (!replica && !text.startsWith("-LOADING ")) return FORWARD;
+    const replica = /^-(READONLY|MASTERDOWN|UNBLOCKED force|EXECABORT .*: (READONLY|MASTERDOWN)) /.test(text);
+    if (!replica && !/^-(LOADING|EXECABORT .*: LOADING) /.test(text)) return FORWARD;
     if (this.suspects >= 3) return FORWARD;
     this.suspects++;
     // A replica has executed none of the writes behind this one either.

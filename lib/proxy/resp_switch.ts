@@ -3,7 +3,7 @@
  * transactions: told again; what may have been executed: -UNKNOWNRESULT in its place. COLD: once a failover.
  */
 import type { ClientState } from "./core/client_state.ts";
-import { CLASS, type InFlight, LOCAL, QUEUED, SWALLOW } from "./core/in_flight.ts";
+import { CLASS, type InFlight, LOCAL, type Loss, QUEUED, SWALLOW } from "./core/in_flight.ts";
 import * as is from "./core/request_class.ts";
 import { encodeRequest } from "./core/request_scan.ts";
 
@@ -27,20 +27,8 @@ export interface Kept {
   local: Buffer | null;
 }
 
-/** What is known of the lost server and of the stream towards it. */
-export interface Loss {
-  /** Stream position up to which the kernel has taken bytes. */
-  written: number;
-  /** It has executed nothing that is unanswered; `first`: nothing of the request at the cursor. */
-  nothingDone: boolean;
-  first: boolean;
-  /** `redis-replay` of the backend. */
-  replay: "readonly" | "idempotent" | "none";
-}
-
 /** The entries that go on to the next server, in order; null when a transaction is not kept whole. */
 export function sortFlight(flight: InFlight, state: ClientState, loss: Loss): Kept[] | null {
-  const { written, nothingDone, first, replay } = loss;
   const kept: Kept[] = [];
   if (state.watching) {
     state.watching = false;
@@ -61,7 +49,7 @@ export function sortFlight(flight: InFlight, state: ClientState, loss: Loss): Ke
       continue;
     }
     if (cls === 0) continue; // restoring, done anew
-    const unsent = at > written || nothingDone || (first && i === flight.cursor);
+    const unsent = flight.isUntouched(i, at, loss);
     const bytes = flight.bytes(start, at);
     const again: Kept = { kind: answered ? kind | SWALLOW : kind & ~SWALLOW, bytes, local: null };
     if (cls === is.EXEC) {
@@ -79,7 +67,7 @@ export function sortFlight(flight: InFlight, state: ClientState, loss: Loss): Ke
       if (bytes === null) return null;
       block.push(again);
     } else if (answered) continue;
-    else if (bytes !== null && (unsent || is.mayRepeat(cls, replay))) kept.push(again);
+    else if (bytes !== null && (unsent || is.mayRepeat(cls, loss.replay))) kept.push(again);
     else if (cls === is.WAIT) kept.push(local(kind, ZERO));
     else kept.push(local(kind, UNKNOWN));
   }

@@ -15,6 +15,7 @@ import { proxyHeader } from "../net/proxy_protocol.ts";
 import type { Engine } from "./engine.ts";
 import { RespPath, type RespHost } from "./resp_path.ts";
 import { looksLikeResp } from "./resp_words.ts";
+import { Parting } from "./parting.ts";
 import { Pump } from "./pump.ts";
 import { nextDeadline, overTime } from "./session_clock.ts";
 import { logSession } from "./session_log.ts";
@@ -28,6 +29,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   back: Backend | null;
   target: Server | null;
   private dialing: { cancel(): void } | null;
+  private parting: Parting | null;
   // For the log: performance.now() but for acceptedAt (Date.now()); -1 while not reached.
   acceptedAt: number;
   readonly acceptedMs: number;
@@ -58,6 +60,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.back = null;
     this.target = null;
     this.dialing = null;
+    this.parting = null;
     this.acceptedAt = Date.now();
     this.acceptedMs = now;
     this.waitedMs = -1;
@@ -357,6 +360,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.serverActiveMs = nowMs();
     if (this.resp !== null) this.resp.fromServer(chunk);
     else this.sendDown(chunk);
+    if (this.parting !== null && !this.resp!.owes) this.parting.finish();
   }
   // ---- the way out
 
@@ -442,12 +446,22 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.gated = false;
     this.dialing?.cancel();
     this.dialing = null;
+    this.parting?.cancel();
+    this.parting = null;
     if (conn?.isOpen) conn.terminate();
     this.release();
   }
 
-  /** Leaves its server for whichever is chosen next. False: it cannot, because its bytes mean nothing to another one. */
+  /** Leaves its server for whichever is chosen next, once that owes it nothing. False: it cannot, its bytes mean nothing to another one. */
   move(): boolean {
+    const { server, target, back, resp } = this;
+    if (this.parting !== null) return true;
+    if (this.state !== PUMPING || server === null || target === null || back === null || resp === null || !resp.owes) return this.moveNow();
+    resp.setOpen(false);
+    this.parting = new Parting(back, target, server, () => this.moveNow() || this.kill("D"));
+    return true;
+  }
+  private moveNow(): boolean {
     if (this.state === PUMPING) {
       if (this.resp === null || !this.resp.detach(false, false)) return false;
     } else if (this.state !== CONNECTING && this.state !== TURNAROUND) return false;
@@ -458,7 +472,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
 
   /** Shut: nothing new goes to the server, because it may be about to lose its role; what is under way goes on. */
   gate(shut: boolean): void {
-    if (this.state !== PUMPING || this.gated === shut) return;
+    if (this.state !== PUMPING || this.gated === shut || this.parting !== null) return;
     this.gated = shut;
     const now = nowMs();
     if (shut) {
@@ -492,6 +506,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     engine.timers.remove(this);
     this.dialing?.cancel();
     this.dialing = null;
+    this.parting?.cancel();
     if (was !== WAITING) logSession(this);
     this.state = CLOSED;
     const hard = front.config.options.has("nolinger") || flags[0] === "D" || flags[0] === "K";

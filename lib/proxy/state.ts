@@ -241,6 +241,8 @@ export class Backend {
   chosen: Server | null;
   /** Asks a server anew who it is; `same`: it lives, is the same process, and is still the choice. Null without an authority. */
   verify: ((server: Server, done: (same: boolean) => void) => void) | null;
+  /** Waits a moment for the server to say that it is a replica; `is`: it has. Null without an authority. */
+  demoted: ((server: Server, done: (is: boolean) => void) => void) | null;
   /** Since when (performance.now) there is no choice; 0 when there is one. */
   holdingSinceMs: number;
   active: number;
@@ -282,6 +284,7 @@ export class Backend {
     this.board = null;
     this.chosen = null;
     this.verify = null;
+    this.demoted = null;
     this.holdingSinceMs = 0;
     this.active = 0;
     this.activeMax = 0;

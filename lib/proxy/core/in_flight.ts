@@ -18,6 +18,17 @@ export const SWALLOW = 64;
 /** No request at all: an answer of ours in its place (locals). */
 export const LOCAL = 128;
 
+/** What is known of a lost server and of the stream towards it. */
+export interface Loss {
+  /** Stream position up to which the kernel has taken bytes. */
+  written: number;
+  /** It has executed nothing that is unanswered; `first`: nothing of the request at the cursor. */
+  nothingDone: boolean;
+  first: boolean;
+  /** `redis-replay` of the backend. */
+  replay: "readonly" | "idempotent" | "none";
+}
+
 export class InFlight {
   private kinds: Uint8Array;
   private lengths: Float64Array;
@@ -80,6 +91,17 @@ export class InFlight {
   }
   lengthAt(index: number): number {
     return this.lengths[index & this.mask];
+  }
+
+  /** Stream position of the cursor. */
+  get cursorAt(): number {
+    let at = this.headAt;
+    for (let i = this.head; i < this.cursor; i++) at += this.lengthAt(i);
+    return at;
+  }
+  /** The lost server has surely not executed the request `index`, which ends at position `end`: never sent, or without effect. */
+  isUntouched(index: number, end: number, loss: Loss): boolean {
+    return end > loss.written || loss.nothingDone || (loss.first && index === this.cursor);
   }
 
   /** The request at the cursor has its reply. `keep`: it stays for a while (a transaction's). */

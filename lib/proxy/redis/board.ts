@@ -28,7 +28,7 @@ import { Login } from "./login.ts";
 import { Meter } from "./meter.ts";
 import type { Pinned } from "./pinned.ts";
 import { Pool } from "./pool.ts";
-import { CLOSED, LOST, UP, type SharedUpstream } from "./shared.ts";
+import { CLOSED, DIALING, LOST, PARTING, UP, type SharedUpstream } from "./shared.ts";
 import type { Users } from "./users.ts";
 
 const TICK_MS = 100;
@@ -168,7 +168,7 @@ export class Board implements Switchboard {
     }
     if (!up.isUsable) {
       // What is kept goes first, and is tried again by itself.
-      if (up.state === LOST && up.kept.length > 0) return client.hold();
+      if (up.state === PARTING || (up.state === LOST && up.kept.length > 0)) return client.hold();
       up.connect(this.target!);
     }
     return up;
@@ -282,7 +282,7 @@ export class Board implements Switchboard {
 
   /** A shared connection has lost its server: looked into, and begun anew as soon as there is a master. */
   lostUpstream(up: SharedUpstream, server: Server, _why: "gone" | "suspect"): void {
-    this.verify(server, () => this.resumeUpstream(up));
+    this.verify(server, () => this.parted(up));
   }
   resumeUpstream(up: SharedUpstream): void {
     if (up.state !== LOST || up.awaiting === 0) return;
@@ -305,9 +305,15 @@ export class Board implements Switchboard {
   }
   leave(server: Server): void {
     if (this.target === server) this.target = null;
-    for (const up of this.allShared()) if (up.server === server && up.role.kind === "master") up.leave(false, false);
-    for (const pin of Array.from(this.pins)) pin.leave(server);
+    for (const up of this.allShared()) if (up.server === server && up.role.kind === "master") up.part();
+    for (const pin of Array.from(this.pins)) pin.part(server);
     this.dropPrivates(server);
+    this.flushClients();
+  }
+  /** A shared connection has done with a server that is not the master any more. */
+  parted(up: SharedUpstream): void {
+    this.resumeUpstream(up);
+    if (this.isOpen && up.state !== DIALING) this.releaseHeld();
     this.flushClients();
   }
   /** A node of the cluster serves nothing any more. */

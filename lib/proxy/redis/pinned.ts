@@ -4,6 +4,7 @@
  * When nothing of the client's lives in it any more the connection goes back to the board, which gives it to the next one.
  */
 import type { Conn, ConnHandler } from "../../net/conn.ts";
+import { Parting } from "../parting.ts";
 import { RespPath, type RespHost } from "../resp_path.ts";
 import type { Server } from "../state.ts";
 import { nowMs } from "../timers.ts";
@@ -25,6 +26,7 @@ export class Pinned implements RespHost {
   server: Server | null;
   conn: Conn<Pinned> | null;
   private dialing: { cancel(): void } | null;
+  private parting: Parting | null;
   private up: Buffer[];
   private upBytes: number;
   /** Never given back: it has a state that is not known in full. */
@@ -45,6 +47,7 @@ export class Pinned implements RespHost {
     this.server = null;
     this.conn = null;
     this.dialing = null;
+    this.parting = null;
     this.up = [];
     this.upBytes = 0;
     this.isSticky = false;
@@ -123,13 +126,20 @@ export class Pinned implements RespHost {
   }
   /** Nothing new to a master that may be losing its role; what is under way goes on. */
   gate(shut: boolean): void {
-    if (!this.isConnected) return;
+    if (!this.isConnected || this.parting !== null) return;
     if (shut) this.heldSinceMs ||= nowMs();
     else this.heldSinceMs = 0;
     this.path.setOpen(!shut);
     if (!shut && !this.isOver) this.owner.unpinnedPause();
   }
-  /** Its server is not the master any more: to the next one. */
+  /** Its server is not the master any more: to the next one, as soon as this one owes nothing. */
+  part(server: Server): void {
+    if (this.server !== server || this.gone || this.parting !== null) return;
+    const { conn } = this;
+    if (conn === null || !this.isConnected || !this.path.owes) return this.leave(server);
+    this.path.setOpen(false);
+    this.parting = new Parting(this.board.backend, server, conn, () => this.leave(server));
+  }
   leave(server: Server): void {
     if (this.server !== server || this.gone) return;
     if (this.isConnected && !this.path.detach(false, false)) return this.owner.end("D-");
@@ -139,6 +149,8 @@ export class Pinned implements RespHost {
   }
   private drop(): void {
     const { conn } = this;
+    this.parting?.cancel();
+    this.parting = null;
     if (conn !== null && this.dialing === null && this.server !== null) this.server.active--;
     this.dialing?.cancel();
     this.dialing = null;
@@ -211,7 +223,7 @@ export class Pinned implements RespHost {
   }
   drained(): void {
     const conn = this.conn;
-    if (conn === null) return;
+    if (conn === null || this.parting !== null) return;
     while (this.up.length > 0) {
       const b = this.up[0]!;
       const taken = conn.writeNow(b);
@@ -227,6 +239,7 @@ export class Pinned implements RespHost {
   }
   fromServer(chunk: Buffer): void {
     this.path.fromServer(chunk);
+    if (this.parting !== null && !this.path.owes) this.parting.finish();
     this.board.flushClients();
     if (!this.isOver) this.owner.pinnedTurn();
   }
@@ -241,7 +254,7 @@ export class Pinned implements RespHost {
   }
   /** The client has taken what waited for it. */
   relieved(): void {
-    this.conn?.resume();
+    if (!this.parting?.isDeaf) this.conn?.resume();
   }
   end(flags: string): void {
     this.owner.end(flags);

@@ -14,6 +14,7 @@ import { BROKEN, ReplyScanner } from "../core/reply_scan.ts";
 import * as is from "../core/request_class.ts";
 import { argumentsOf, encodeRequest } from "../core/request_scan.ts";
 import { SETUP, SharedFlight } from "../core/shared_flight.ts";
+import { Parting } from "../parting.ts";
 import type { Server } from "../state.ts";
 import { nowMs } from "../timers.ts";
 import type { Board } from "./board.ts";
@@ -82,6 +83,8 @@ export const UP = 2;
 /** Its server is lost: waits for the next one. */
 export const LOST = 3;
 export const CLOSED = 4;
+/** Its server is not the master any more: takes nothing new, waits for what is owed (parting.ts). */
+export const PARTING = 5;
 
 export class SharedUpstream {
   readonly board: Board;
@@ -92,6 +95,7 @@ export class SharedUpstream {
   server: Server | null;
   private conn: Conn<SharedUpstream> | null;
   private dialing: { cancel(): void } | null;
+  private parting: Parting | null;
   private readonly flight: SharedFlight<Owner>;
   private readonly replies: ReplyScanner;
   /** Requests gather in slab[from, end); whole slabs and long requests wait in `unsent`. */
@@ -126,6 +130,7 @@ export class SharedUpstream {
     this.server = null;
     this.conn = null;
     this.dialing = null;
+    this.parting = null;
     this.flight = new SharedFlight<Owner>(KEEP_MAX);
     this.replies = new ReplyScanner();
     this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
@@ -314,6 +319,7 @@ export class SharedUpstream {
     }
     if (at < chunk.length) this.holdReply(at === 0 ? chunk : chunk.subarray(at));
     board.flushClients();
+    if (this.parting !== null && !this.owes) this.parting.finish();
     if (this.isRetired && flight.awaiting === 0) this.close();
   }
 
@@ -399,7 +405,7 @@ export class SharedUpstream {
         this.board.say(4, `client ${owner.label} keeps others waiting and does not take its replies (${now} bytes): closed`);
         owner.end("CD");
       }
-      if (this.conn === conn) conn.resume();
+      if (this.conn === conn && !this.parting?.isDeaf) conn.resume();
     };
     this.slowTimer = setTimeout(look, SLOW_MS);
   }
@@ -423,7 +429,7 @@ export class SharedUpstream {
     if (this.slowTimer === null || owner.pendingBytes > SLOW_MAX / 2) return;
     clearTimeout(this.slowTimer);
     this.slowTimer = null;
-    this.conn?.resume();
+    if (!this.parting?.isDeaf) this.conn?.resume();
   }
 
   /**
@@ -492,7 +498,7 @@ export class SharedUpstream {
 
   /** Begins with `server`: first what makes the connection the pool's, then what was kept. */
   connect(server: Server): void {
-    if (this.state === DIALING || this.state === UP || this.state === CLOSED) return;
+    if (this.state !== IDLE && this.state !== LOST) return;
     this.server = server;
     this.state = DIALING;
     server.sessionsTotal++;
@@ -536,7 +542,24 @@ export class SharedUpstream {
   }
 
   closed(): void {
-    if (this.state === UP) this.lost("gone", false, false);
+    if (this.state === UP || this.state === PARTING) this.lost("gone", false, false);
+  }
+  /** Its server has a whole request without a reply. */
+  private get owes(): boolean {
+    const { requests } = this.flight;
+    return requests.awaiting > 0 && requests.headAt + requests.lengthAt(requests.cursor) <= this.appendedAt - this.unsentBytes;
+  }
+  /** Its server is not the master any more: leaves it, as soon as it owes nothing. */
+  part(): void {
+    const { conn, server } = this;
+    if (this.state === PARTING) return;
+    this.seal();
+    if (this.state !== UP || conn === null || server === null || !this.owes) return this.leave(false, false);
+    this.state = PARTING;
+    this.parting = new Parting(this.board.backend, server, conn, () => {
+      this.leave(false, false);
+      this.board.parted(this);
+    });
   }
   /** The server is gone, or has shown that it is no master. */
   lost(why: "gone" | "suspect", nothingDone: boolean, first: boolean): void {
@@ -548,10 +571,12 @@ export class SharedUpstream {
 
   /** Leaves its server, if it is this one (any, when null). Unanswered requests are sorted as `lost` has it. */
   leave(nothingDone: boolean, first: boolean): void {
-    if (this.state !== UP && this.state !== DIALING) return;
+    if (this.state !== UP && this.state !== DIALING && this.state !== PARTING) return;
     const conn = this.conn;
-    const wasUp = this.state === UP;
+    const wasUp = this.state !== DIALING;
     this.conn = null;
+    this.parting?.cancel();
+    this.parting = null;
     this.dialing?.cancel();
     this.dialing = null;
     if (wasUp && this.server !== null) this.server.active--;
@@ -566,9 +591,8 @@ export class SharedUpstream {
   private sort(nothingDone: boolean, first: boolean): void {
     const { flight, board } = this;
     this.seal();
-    const written = this.appendedAt - this.unsentBytes;
     const requests = flight.requests;
-    const { replay } = board;
+    const loss = { written: this.appendedAt - this.unsentBytes, nothingDone, first, replay: board.replay };
     const kept: Kept[] = [];
     let at = requests.headAt;
     for (let i = flight.cursor; i < flight.tail; i++) {
@@ -581,9 +605,9 @@ export class SharedUpstream {
         owner.end("SD"); // half a reply cannot be mended
         continue;
       }
-      const unsent = at > written || nothingDone || (first && i === flight.cursor);
       const number = flight.numberAt(i);
-      const bytes = unsent || is.mayRepeat(kind, replay) ? requests.bytes(start, at) : null;
+      const again = requests.isUntouched(i, at, loss) || is.mayRepeat(kind, loss.replay);
+      const bytes = again ? requests.bytes(start, at) : null;
       if (bytes !== null) kept.push({ owner, number, kind, row: flight.rowAt(i), atMs: flight.timeAt(i), bytes });
       else {
         board.meter.unknown++;
@@ -623,7 +647,7 @@ export class SharedUpstream {
 
   /** Nobody uses the pool any more, or the proxy ends. */
   close(): void {
-    if (this.state === UP || this.state === DIALING) this.leave(true, false);
+    this.leave(true, false);
     this.kept = [];
     this.state = CLOSED;
     this.board.retired.delete(this);

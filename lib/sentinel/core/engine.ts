@@ -14,7 +14,7 @@ import { Deadlines } from "./deadlines.ts";
 import { emit, emitText } from "./events.ts";
 import { advance, electionSaved, onPromoteReply, startIfNeeded } from "./failover.ts";
 import { onKnock } from "./fast.ts";
-import { onDrained, onPaused } from "./handover.ts";
+import { onDrained, onPaused, onReleased } from "./handover.ts";
 import { onHelloMessage } from "./hello.ts";
 import { onIdentity } from "./identity.ts";
 import { closeLink, linkLost, notSilence, reconnect } from "./links.ts";
@@ -335,6 +335,9 @@ function route(t: Turn, ri: Instance, pending: Pending, reply: Reply): void {
       return;
     case "handover":
       if (ri.role === "master") onPaused(t, ri, pending.attempt, reply);
+      return;
+    case "released":
+      if (ri.role === "master") onReleased(t, ri);
       return;
     case "handoverRole":
       if (ri.role !== "slave") return;

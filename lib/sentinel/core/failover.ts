@@ -333,7 +333,7 @@ export function promotionSeen(t: Turn, r: Replica): void {
 }
 
 function pushed(t: Turn, m: Master): boolean {
-  if (m.holders.size >= majority(m)) return true;
+  if (m.holders.size >= majority(m) && m.handover === null) return true;
   // Well before the others could find the new master down in its turn.
   const end = m.failoverStateMs + Math.min(PUSH_MS, m.downAfterMs / 2);
   wake(m, end);

@@ -3,15 +3,20 @@
  *
  *   MULTI, CLIENT PAUSE WRITE, ROLE, EXEC -> master    its offset with writes held
  *   ROLE -> replica, until it has that offset          everything that was ever acknowledged is there
- *   the promotion as always; when it is seen           SLAVEOF and CLIENT UNPAUSE -> old master: held writes meet a replica
+ *   the promotion as always; when it is seen           SLAVEOF and CLIENT UNPAUSE -> old master: held writes are answered -READONLY
+ *   when that has been answered                        CLIENT KILL -> old master: its clients look for the new one
+ *
+ * The kill is no part of the transaction, as it is everywhere else: it would take the answers with it, and a client whose write was held
+ * could not know that it was never executed.
  *
  * Both pauses together last at most half of down-after: a paused master also holds the PUBLISH of original Sentinels and all behind it, and
  * must not look down to them. What is not drained by then is given up, the master goes on for a while, and it is tried again a few times. A
  * server that cannot pause writes is failed over the original's way. (FAILOVER of Redis 6.2 would do, but waits for the replica's next acknowledgement, up to a second.)
  */
 import { ReplyError, type Reply } from "../../resp/reply.ts";
+import { shown } from "./addr.ts";
 import { emit } from "./events.ts";
-import { send, sendSlaveOf } from "./links.ts";
+import { send } from "./links.ts";
 import { NEVER, disconnected, log, wake, type Handover, type Master, type Replica, type Turn } from "./state.ts";
 
 /** The replica is asked this often for its offset. */
@@ -120,9 +125,20 @@ export function onDrained(m: Master, reply: Reply): void {
 
 /** The replica is master: the old one is told so at once, with our epoch on the disk. */
 export function endHandover(t: Turn, m: Master, r: Replica): void {
-  const drained = m.handover !== null && m.handover.phase === "drained" && !disconnected(m);
+  const h = m.handover;
+  if (h === null || h.phase !== "drained" || disconnected(m)) {
+    m.handover = null;
+    return;
+  }
+  h.phase = "leaving";
+  send(t, m, ["SLAVEOF", shown(t.s, r.addr), String(r.addr.port)], { kind: "discard" });
+  send(t, m, ["CONFIG", "REWRITE"], { kind: "discard" });
+  send(t, m, ["CLIENT", "UNPAUSE"], { kind: "released", ri: m.id });
+}
+
+/** What it held has been answered: that was in the same turn as this reply. */
+export function onReleased(t: Turn, m: Master): void {
+  if (m.handover?.phase !== "leaving") return;
   m.handover = null;
-  if (!drained) return;
-  sendSlaveOf(t, m, r.addr);
-  send(t, m, ["CLIENT", "UNPAUSE"], { kind: "discard" });
+  for (const type of ["normal", "pubsub"]) send(t, m, ["CLIENT", "KILL", "TYPE", type], { kind: "discard" });
 }

@@ -52,6 +52,7 @@ export type Pending =
   | { kind: "promoteRole"; ri: number }
   | { kind: "handover"; ri: number; attempt: number }
   | { kind: "handoverRole"; ri: number }
+  | { kind: "released"; ri: number }
   | { kind: "confirmPeer"; ri: number; replica: number; round: number }
   | { kind: "release"; ri: number; epoch: number }
   | { kind: "confirmRole"; replica: number; round: number };
@@ -212,7 +213,7 @@ export interface Attempt {
 }
 
 export interface Handover {
-  phase: "resting" | "pausing" | "draining" | "drained" | "refused";
+  phase: "resting" | "pausing" | "draining" | "drained" | "refused" | "leaving";
   /** The master's replication offset with writes held. */
   offset: number;
   asking: boolean;
