@@ -3,6 +3,7 @@
  * them, `view.ts` draws them.
  */
 import type { Address } from "../fleet/hello.ts";
+import type { Traffic } from "../page/page.ts";
 import type { ReplicationInfo } from "../fleet/replication.ts";
 
 /** A part that was asked: how that went. */
@@ -75,6 +76,8 @@ export interface StatsFacts extends Part {
   kind: "stats";
   path: string;
   rows: Record<string, string>[];
+  /** Of redisha in mode redis. */
+  traffic: Traffic[];
 }
 
 export interface Facts {

@@ -10,6 +10,7 @@
  */
 import { isLoopback, parseHello, plausibleHello, sameAddress, showAddress, HELLO_CHANNEL, type Address } from "../fleet/hello.ts";
 import { infoFields, parseInfo } from "../fleet/replication.ts";
+import type { Traffic } from "../page/page.ts";
 import { pairs, type Reply } from "../resp/reply.ts";
 import { askSocket, logIn, NoAnswer, Talk, type Access } from "./ask.ts";
 import type { Facts, FailoverFacts, MasterView, Part, ProxyFacts, SentinelFacts, ServerFacts } from "./facts.ts";
@@ -234,6 +235,11 @@ function statRows(text: string): Record<string, string>[] {
   return lines.map((line) => Object.fromEntries(line.split(",").map((value, i) => [names[i] ?? "", value])));
 }
 
+/** The answer to `show redis traffic`; HAProxy knows no such command. */
+function trafficIn(text: string): Traffic[] {
+  return text.startsWith("[") ? (JSON.parse(text) as Traffic[]) : [];
+}
+
 /**
  * Everything about the set that these addresses belong to. `sockets` are paths of proxies' statistics sockets. `optional`: the addresses are
  * guesses, so those where nobody listens are no finding.
@@ -247,9 +253,10 @@ export async function gather(addresses: readonly Address[], sockets: readonly st
     const address = { host: path, port: 0 };
     try {
       const rows = statRows(await askSocket(path, "show stat", access.timeoutMs));
-      gathering.facts.stats.push({ kind: "stats", address, path, error: null, rows });
+      const traffic = trafficIn(await askSocket(path, "show redis traffic", access.timeoutMs));
+      gathering.facts.stats.push({ kind: "stats", address, path, error: null, rows, traffic });
     } catch (error) {
-      gathering.facts.stats.push({ kind: "stats", address, path, error: (error as Error).message, rows: [] });
+      gathering.facts.stats.push({ kind: "stats", address, path, error: (error as Error).message, rows: [], traffic: [] });
     }
   }
   return gathering.finish();

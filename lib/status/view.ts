@@ -205,6 +205,7 @@ export function toJson(facts: Facts, judgement: Judgement): object {
     })),
     proxies: facts.proxies.map((p) => ({ address: showAddress(p.address), leads_to_port: p.serverPort, run_id: p.runId })),
     statistics: facts.stats.map((s) => ({ socket: s.path, error: s.error, rows: s.rows })),
+    traffic: facts.stats.flatMap((s) => s.traffic),
     unanswered: facts.unknown.map((u) => ({ address: showAddress(u.address), error: u.error })),
     findings: judgement.findings,
   };

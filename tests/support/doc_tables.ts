@@ -16,6 +16,9 @@ import { OPTION_ROWS } from "../../lib/config/haproxy_options.ts";
 import { PROXY_ROWS } from "../../lib/config/haproxy_proxy.ts";
 import { SECTIONS } from "../../lib/config/haproxy_sections.ts";
 import { SERVER_ROWS } from "../../lib/config/haproxy_server.ts";
+import { LEVELS } from "../../lib/proxy/admin/command.ts";
+import { COMMANDS, OWN as API_OWN } from "../../lib/proxy/admin/table.ts";
+import { PROCESS, STATS } from "../../lib/proxy/http/metrics.ts";
 import { ROWS } from "../../lib/config/redis_rows.ts";
 import { IMMUTABLE, OWN, RECORD, type Row as ConfigRow } from "../../lib/config/row.ts";
 import { sentinelHint, sentinelStatements } from "../../lib/config/sentinel_conf.ts";
@@ -134,12 +137,40 @@ function metrics(): string {
   for (const { file, text } of sources("lib"))
     for (const [, name, kind, help] of text.matchAll(/\(\s*"((?:redisha|haproxy)_[a-z_]+)",\s*"(gauge|counter)",\s*"([^"]*)"/g))
       rows.push([code(name), kind, cell(help), code(file)]);
+  // Mode redis: family("redis_clients", "help", "gauge", ...).
+  for (const { file, text } of sources("lib/proxy/redis"))
+    for (const [, name, help, kind] of text.matchAll(/family\(\s*"([a-z_]+)",\s*"([^"]*)",\s*"(gauge|counter)"/g))
+      rows.push([code(`redisha_${name}`), kind, cell(help), code(file)]);
+  const exporter = "lib/proxy/http/metrics.ts";
+  for (const [field, text] of Object.entries(PROCESS)) {
+    const [name, counter] = text.split(" ");
+    rows.push([code(`haproxy_process_${name}`), counter === "c" ? "counter" : "gauge", `\`${field}\` of show info`, code(exporter)]);
+  }
+  const scopes: Record<string, string> = { f: "frontend", b: "backend", s: "server" };
+  for (const [column, text] of Object.entries(STATS)) {
+    const [name, where, ...flags] = text.split(" ");
+    for (const scope of where)
+      rows.push([
+        code(`haproxy_${scopes[scope]}_${name}`),
+        flags.includes("c") ? "counter" : "gauge",
+        `\`${column}\` of show stat`,
+        code(exporter),
+      ]);
+  }
   return table(
     "Metrics",
     "Prometheus' text format, on the Sentinel's metrics port and the proxy's statistics.",
     ["Name", "Kind", "What", "Where"],
     rows,
   );
+}
+
+function runtimeApi(): string {
+  const rows = [...COMMANDS, ...API_OWN]
+    .toSorted((a, b) => (a.usage < b.usage ? -1 : 1))
+    .map((c) => [code(c.usage), LEVELS[c.level], cell(c.help)]);
+  const about = "On statistics sockets (`stats socket` in haproxy.cfg), several in a line separated by semicolons, as with HAProxy.";
+  return table("Runtime API of the proxy", about, ["Command", "Level", "What it does"], rows);
 }
 
 /** File name -> text. */
@@ -149,6 +180,7 @@ export function docTables(): Record<string, string> {
     "redis-conf.md": directives(),
     "sentinel-conf.md": sentinel(),
     "haproxy-cfg.md": haproxy(),
+    "runtime-api.md": runtimeApi(),
     "events.md": events(),
     "metrics.md": metrics(),
   };

@@ -28,7 +28,7 @@ const allowed: Record<string, string[]> = {
   redis_cli: ["bytes", "resp", "net", "commands/table", "config"],
   server: ["time", "bytes", "resp", "net", "store", "clients", "commands", "link", "fleet", "config", "log", "os", "cli"],
   sentinel: ["page", "time", "bytes", "resp", "net", "clients", "commands", "link", "fleet", "config", "log", "os", "cli"],
-  proxy: ["time", "bytes", "resp", "net", "commands/table", "link", "fleet", "config", "log", "os", "cli"],
+  proxy: ["page", "time", "bytes", "resp", "net", "commands/table", "link", "fleet", "config", "log", "os", "cli"],
   stack: ["time", "bytes", "resp", "net", "link", "fleet", "config", "log", "os", "cli"],
 };
 

@@ -28,6 +28,10 @@ test("every command, directive and statement has its line", () => {
   ).toEqual([]);
   expect(missing(sentinelStatements(), tables["sentinel-conf.md"])).toEqual([]);
   expect(missing(["global", "server", "bind", "balance", "inter", "option tcplog"], tables["haproxy-cfg.md"])).toEqual([]);
+  expect(missing(["show stat", "show redis held", "set server", "quit"], tables["runtime-api.md"])).toEqual([]);
+  expect(missing(["haproxy_backend_status", "haproxy_process_uptime_seconds", "redisha_redis_held_total"], tables["metrics.md"])).toEqual(
+    [],
+  );
   for (const name of ["+switch-master", "+odown", "+failover-end", "-failover-abort-no-good-slave"])
     expect(tables["events.md"]).toContain(`\`${name}\``);
 });

@@ -1,10 +1,11 @@
 /** `show redis ...` and `set redis failover`: what mode redis knows and does (redis/report.ts, planned.ts). Rows of the Runtime API. COLD. */
 import type { Engine } from "../engine.ts";
 import type { Board } from "../redis/board.ts";
-import { bigText, commandsText, heldText, hotKeysText, pinnedText, slowText } from "../redis/report.ts";
+import { bigText, commandsText, heldText, hotKeysText, pinnedText, slowText, trafficOf } from "../redis/report.ts";
 import { type Call, type Command, command } from "./command.ts";
 
-function boards(engine: Engine): Board[] {
+/** The sections in mode redis. */
+export function boards(engine: Engine): Board[] {
   return [...engine.backends.values()].flatMap((b) => (b.board === null ? [] : [b.board as Board]));
 }
 const show =
@@ -28,5 +29,11 @@ export const REDIS: Command[] = [
   command("show redis hotkeys", "keys asked for most (redisha)", 0, show(hotKeysText)),
   command("show redis pinned", "clients with a connection of their own (redisha)", 0, show(pinnedText)),
   command("show redis slow", "the last slow requests (redisha)", 0, show(slowText)),
+  command(
+    "show redis traffic",
+    "what the dashboard shows of mode redis, as JSON (redisha)",
+    0,
+    ({ engine }) => `${JSON.stringify(boards(engine).map(trafficOf))}\n`,
+  ),
   command("set redis failover <backend>", "a failover without losses (redisha)", 2, failover),
 ];

@@ -9,7 +9,7 @@ import { COLUMNS, objects, stateWord, valueOf, type Column, type StatObject } fr
 import type { HttpAnswer } from "./request.ts";
 
 /** Fields of `show info`: their metric's name without `haproxy_process_`, and `c` for counters. */
-const PROCESS: Record<string, string> = {
+export const PROCESS: Record<string, string> = {
   Nbthread: "nbthread", Nbproc: "nbproc", Process_num: "relative_process_id", Uptime_sec: "uptime_seconds", PoolFailed: "pool_failures_total c",
   "Ulimit-n": "max_fds", Maxsock: "max_sockets", Maxconn: "max_connections", Hard_maxconn: "hard_max_connections",
   CurrConns: "current_connections", CumConns: "connections_total c", CumReq: "requests_total c", MaxSslConns: "max_ssl_connections",
@@ -30,7 +30,7 @@ const PROCESS: Record<string, string> = {
 }; // prettier-ignore
 
 /** Columns: metric's name behind the kind, scopes (f, b, s), `c` counter, `m` milliseconds shown in seconds. */
-const STATS: Record<string, string> = {
+export const STATS: Record<string, string> = {
   qcur: "current_queue bs", qmax: "max_queue bs", scur: "current_sessions fbs", smax: "max_sessions fbs", slim: "limit_sessions fbs",
   stot: "sessions_total fbs c", bin: "bytes_in_total fbs c", bout: "bytes_out_total fbs c", dreq: "requests_denied_total fb c",
   dresp: "responses_denied_total fbs c", ereq: "request_errors_total f c", econ: "connection_errors_total bs c",

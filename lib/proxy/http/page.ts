@@ -93,12 +93,12 @@ ${[...groups].map(([name, all]) => section(engine, name, all, o)).join("\n")}
 function facts(engine: Engine, hideVersion: boolean): string {
   const cell = (name: string, value: string): string => `<div><dt>${name}</dt><dd>${value}</dd></div>`;
   const limit = engine.maxconn > 0 ? ` of ${short(engine.maxconn)}` : "";
-  return `<dl class="facts">${cell("Process", String(process.pid))}${hideVersion ? "" : cell("Version", haproxyVersionNumber())}${cell("Up for", duration(Math.floor((Date.now() - engine.startedAt) / 1000)))}${cell("Connections", `${short(engine.active)}${limit}`)}${cell("Sessions a second", `${engine.sessionRate.read(Date.now())}`)}${cell("Memory", `${short(process.memoryUsage.rss())}B`)}</dl>`;
+  return `<dl class="facts">${cell("Process", String(process.pid))}${hideVersion ? "" : cell("Version", haproxyVersionNumber())}${cell("Up for", duration(Math.floor((Date.now() - engine.startedAt) / 1000)))}${cell("Connections", `${short(engine.active)}${limit}`)}${cell("Sessions a second", `${engine.sessionRate.read(Date.now())}`)}${cell("Memory", `${short(process.memoryUsage.rss()).replace(/(\d)$/, "$1 ")}B`)}</dl>`;
 }
 function links(o: PageOptions): string {
   const link = (words: string, text: string): string => `<a href="${escape(o.uri + words)}">${text}</a>`;
   const shown = o.filter.upOnly ? link("", "all servers") : link(";up", "only what is up");
-  return `<nav>${shown}${link(o.refreshS > 0 ? ";norefresh" : "", o.refreshS > 0 ? `stop refreshing (every ${o.refreshS} s)` : "refresh now")}${link(";csv", "CSV")}${link(";json", "JSON")}</nav>`;
+  return `<nav>${shown}${link(o.refreshS > 0 ? ";norefresh" : "", o.refreshS > 0 ? `stop refreshing (every ${o.refreshS} s)` : "refresh now")}${link(";live", "live view")}${link(";csv", "CSV")}${link(";json", "JSON")}</nav>`;
 }
 function legend(): string {
   const all = [["up", "up"], ["going", "changing"], ["down", "down"], ["fenced", "fenced: not the confirmed master"], ["maint", "maintenance"], ["drain", "draining"], ["unchecked", "not checked"]]; // prettier-ignore
@@ -121,7 +121,7 @@ function topology(t: Topology): string {
           ? "out of reach"
           : x.role === "replica"
             ? `${x.linkUp ? "follows" : "link down"}, offset ${x.offset}`
-            : `${x.replicas} replicas, offset ${x.offset}`;
+            : `${x.replicas} ${x.replicas === 1 ? "replica" : "replicas"}, offset ${x.offset}`;
     return `<li class="node ${state}"><b>${escape(x.name)}</b> <span>${kind} ${escape(x.address)}</span><small>${escape(small)}</small><small>${x.sessions} sessions</small></li>`;
   };
   const masters = t.servers.filter((x) => x.chosen);

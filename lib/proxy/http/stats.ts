@@ -9,6 +9,7 @@ import type { Engine } from "../engine.ts";
 import type { Server } from "../state.ts";
 import { csv, EVERYTHING, json, typed, type StatFilter } from "../stats/columns.ts";
 import { isStopping, setAdmin, shutSessions, wentDown, wentUp } from "../transitions.ts";
+import { liveAnswer } from "./dashboard.ts";
 import { page } from "./page.ts";
 import { plainAnswer, type HttpAnswer, type HttpRequest } from "./request.ts";
 
@@ -33,11 +34,13 @@ export function statsAnswer(engine: Engine, p: ProxyConfig, r: HttpRequest, hold
     headers: [["cache-control", "no-cache"], ["content-type", type], ...refresh, ...extra],
     body,
   }); // prettier-ignore
+  const live = r.method === "GET" ? liveAnswer(engine, s.uri, words) : null;
+  if (live !== null) return live;
   if (words.includes("csv")) return answer("text/plain", csv(engine, filter));
   if (words.includes("typed")) return answer("text/plain", typed(engine, filter));
   if (words.includes("json")) return answer("application/json", json(engine, filter));
   const told = words.find((w) => w.startsWith("st="))?.slice(3) ?? "";
-  const policy: [string, string][] = [["content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"]]; // prettier-ignore
+  const policy: [string, string][] = [["content-security-policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"]]; // prettier-ignore
   return answer(
     "text/html; charset=utf-8",
     page(engine, p, { filter, admin, told, uri: s.uri, refreshS: Number(refresh[0]?.[1] ?? 0) }),

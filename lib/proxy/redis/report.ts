@@ -1,4 +1,5 @@
 /** What mode redis tells people: `show redis commands | hotkeys | held | pinned | slow | big`. COLD, texts only. */
+import type { Traffic } from "../../page/page.ts";
 import type { Board } from "./board.ts";
 import { line } from "./local.ts";
 import type { Notable } from "./meter.ts";
@@ -17,15 +18,39 @@ export function commandsText(board: Board): string {
   return text;
 }
 
-/** What failovers have done to requests, and what waits now. */
-export function heldText(board: Board): string {
-  const { meter, backend } = board;
+/** Requests on the shared connections: kept for the next master, and sent without an answer yet. */
+function underWay(board: Board): { kept: number; inFlight: number } {
   let kept = 0;
   let inFlight = 0;
   for (const up of board.allShared()) {
     kept += up.kept.length;
     inFlight += up.awaiting - up.kept.length;
   }
+  return { kept, inFlight };
+}
+
+/** The figures that the dashboard shows. */
+export function trafficOf(board: Board): Traffic {
+  const { meter, backend } = board;
+  const { kept, inFlight } = underWay(board);
+  return {
+    proxy: backend.name,
+    clients: board.clients.size,
+    waiting_clients: board.held.size,
+    waiting_requests: kept,
+    under_way: inFlight,
+    held_total: meter.held,
+    replayed_total: meter.replayed,
+    unknown_total: meter.unknown,
+    lost_bytes_total: backend.lostBytes,
+    hot_keys: meter.hot.top(10).map((k) => ({ key: k.key, calls: k.count, share: k.share })),
+  };
+}
+
+/** What failovers have done to requests, and what waits now. */
+export function heldText(board: Board): string {
+  const { meter, backend } = board;
+  const { kept, inFlight } = underWay(board);
   return (
     `# ${backend.name}\nclients ${board.clients.size}\nwaiting_clients ${board.held.size}\nwaiting_requests ${kept}\nunder_way ${inFlight}\n` +
     `pinned ${board.pins.size}\nheld_total ${meter.held}\nreplayed_total ${meter.replayed}\nunknown_total ${meter.unknown}\n` +
