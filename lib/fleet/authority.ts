@@ -5,7 +5,7 @@
  *
  *     Sentinels          0 say master   1 says master                               2 say master
  *     ---------          ------------   -----------------------------------------   ------------------------------------------------
- *     never seen         hold           serve it                                    the promoted one; else the confirmed one; else the one
+ *     never seen         hold           serve it                                    the promoted one (isPromoted); else the confirmed one; else the one
  *                                                                                   with more replicas, then the higher offset; else hold
  *     out of reach       hold           stay: the confirmed one; unconfirmed, only  stay: the confirmed one; unconfirmed, only one that was
  *     (hold policy:      |              if every listed server agrees, or nobody    promoted from the other
@@ -28,7 +28,7 @@
 import type { Address } from "./hello.ts";
 import { sameAddress, showAddress } from "./hello.ts";
 import type { History } from "./lineage.ts";
-import { continues, isSuccessor } from "./lineage.ts";
+import { continues, lineage } from "./lineage.ts";
 import type { Claim, Count, SentinelView, Situation } from "./majority.ts";
 import { count, whoIs } from "./majority.ts";
 import type { Role } from "./replication.ts";
@@ -52,6 +52,11 @@ export type ServerView = {
   masterSinceMs: number;
   /** Null until told. Kept when it is out of reach. */
   history: History | null;
+  /**
+   * How this process (run id) began, as far as it was watched: as a "replica", so that a master's word of it now is a promotion; as a "master",
+   * which is what a replica becomes that is started again without its `replicaof`: its replication ids look promoted, and its data is old.
+   */
+  born: "replica" | "master" | "unknown";
   /** Whom it replicates from. */
   following: Address | null;
   connectedReplicas: number;
@@ -61,6 +66,12 @@ export type ServerView = {
    */
   hello: { subscribers: number; listeningSinceMs: number } | null;
 };
+
+/** The next `born`. `sameProcess`: its run id is the one of before; null when there was none. */
+export function bornOf(was: ServerView["born"], sameProcess: boolean | null, role: Role): ServerView["born"] {
+  if (role === "replica") return "replica";
+  return sameProcess === null ? "unknown" : sameProcess ? was : "master";
+}
 
 /** The last master that was confirmed: the caller stores what `decide` returns and hands it back. */
 export type Confirmed = {
@@ -318,8 +329,7 @@ function confirm(input: AuthorityInput, s: ServerView | null, address: Address |
 
 /** Why `s` may not be served beside the claim. */
 function fencedBy(s: ServerView, x: ServerView | null, claim: Claim): string {
-  if (x !== null && !saysMaster(x) && isSuccessor(s.history, x.history))
-    return "promoted, but not confirmed by a majority of Sentinels yet";
+  if (x !== null && !saysMaster(x) && isPromoted(s, x.history)) return "promoted, but not confirmed by a majority of Sentinels yet";
   return `the Sentinels' master is ${x === null ? showAddress(claim.address) : name(x)}, epoch ${claim.epoch}`;
 }
 
@@ -360,7 +370,7 @@ function promotion(scene: Scene, x: ServerView, claim: Claim): ServerView | null
     if (other.epoch <= claim.epoch || other.serverId === null) continue;
     const y = masters.find((m) => m.id === other.serverId && m !== x);
     if (y === undefined || input.nowMs - y.masterSinceMs > input.limits.promotionHoldMs) continue;
-    if (isSuccessor(y.history, x.history)) return y;
+    if (isPromoted(y, x.history)) return y;
   }
   return null;
 }
@@ -419,7 +429,7 @@ function unconfirmed(scene: Scene, why: string): Verdict {
   }
   // Gone or demoted. Whoever was promoted from it continues it, once the promotion is too old to be undone.
   const demoted = c !== null && c.reachable && c.role === "replica";
-  const heirs = masters.filter((m) => isSuccessor(m.history, was.history) || (demoted && continues(m.history, c.history)));
+  const heirs = masters.filter((m) => isPromoted(m, was.history) || (demoted && continues(m.history, c.history)));
   const heir = heirs.length === 1 ? heirs[0]! : null;
   if (heir !== null && input.nowMs - heir.masterSinceMs >= input.limits.settleMs) {
     const confirmed = confirm(input, heir, heir.addresses[0] ?? null, was.epoch, "lineage");
@@ -520,9 +530,20 @@ function prefer(masters: readonly ServerView[], was: Confirmed | null): [ServerV
   return [null, ""];
 }
 
+/**
+ * True when `s` was promoted from `from`. Where its beginning was not watched its replication ids alone tell, and they are not believed of one
+ * that has taken no write since while the other went on: that is how old files look when they are loaded.
+ */
+function isPromoted(s: ServerView, from: History | null): boolean {
+  if (s.history === null || from === null || s.born === "master") return false;
+  const l = lineage(s.history, from);
+  if (l.kind !== "successor") return false;
+  return s.born === "replica" || l.divergedBytes === 0 || s.history.offset >= s.history.secondOffset;
+}
+
 /** The one that was promoted from every other, or null. */
 function promotedOf(masters: readonly ServerView[]): ServerView | null {
-  const heirs = masters.filter((m) => masters.every((o) => o === m || isSuccessor(m.history, o.history)));
+  const heirs = masters.filter((m) => masters.every((o) => o === m || isPromoted(m, o.history)));
   return heirs.length === 1 ? heirs[0]! : null;
 }
 

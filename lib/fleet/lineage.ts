@@ -48,8 +48,3 @@ export function continues(a: History | null, b: History | null): boolean {
   const kind = lineage(a, b).kind;
   return kind === "same" || kind === "successor";
 }
-
-/** True when `a` was promoted from `b`'s stream. */
-export function isSuccessor(a: History | null, b: History | null): boolean {
-  return a !== null && b !== null && lineage(a, b).kind === "successor";
-}

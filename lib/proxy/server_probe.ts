@@ -8,7 +8,7 @@
  */
 import type { TLSOptions } from "bun";
 import { type Address, HELLO_CHANNEL, parseHello, plausibleHello, type Hello } from "../fleet/hello.ts";
-import type { ServerView } from "../fleet/authority.ts";
+import { bornOf, type ServerView } from "../fleet/authority.ts";
 import type { History } from "../fleet/lineage.ts";
 import { parseInfo, type ReplicationInfo } from "../fleet/replication.ts";
 import { Link } from "../link/link.ts";
@@ -54,6 +54,8 @@ export class ServerProbe {
   reachable: boolean;
   info: ReplicationInfo | null;
   runId: string | null;
+  private lastRunId: string | null;
+  private born: ServerView["born"];
   /** Its history when it last said master; while clients are held, when it first said so. */
   lastAsMaster: History | null;
   /** Clients are held; and what it has said since is in `lastAsMaster`. */
@@ -81,6 +83,8 @@ export class ServerProbe {
     this.reachable = false;
     this.info = null;
     this.runId = null;
+    this.lastRunId = null;
+    this.born = "unknown";
     this.lastAsMaster = null;
     this.held = false;
     this.toldSince = false;
@@ -117,6 +121,7 @@ export class ServerProbe {
       atMs: this.infoAtMs,
       masterSinceMs: this.masterSinceMs,
       history: info?.history ?? null,
+      born: this.born,
       following: info !== null && info.role === "replica" ? { host: info.masterHost, port: info.masterPort } : null,
       connectedReplicas: info?.connectedReplicas ?? 0,
       hello: { subscribers: this.subscriberCount, listeningSinceMs: this.listeningSinceMs },
@@ -182,7 +187,12 @@ export class ServerProbe {
   }
 
   private gotServer(r: Reply | undefined): void {
-    if (typeof r === "string") this.runId = parseInfo(r).runId || null;
+    if (typeof r !== "string") return;
+    this.runId = parseInfo(r).runId || null;
+    if (this.runId === null) return;
+    // Its role follows (gotInfo).
+    this.born = bornOf(this.born, this.lastRunId === null ? null : this.runId === this.lastRunId, "unknown");
+    this.lastRunId = this.runId;
   }
   private gotSubscribers(r: Reply | undefined): void {
     if (!Array.isArray(r)) return;
@@ -210,6 +220,7 @@ export class ServerProbe {
     }
     if (info.role !== "master") this.masterSinceMs = 0;
     else if (was?.role !== "master" || this.masterSinceMs === 0) this.masterSinceMs = now;
+    this.born = bornOf(this.born, true, info.role);
     const news = !this.reachable || was === null || was.role !== info.role || was.history.replid !== info.history.replid;
     this.reachable = true;
     if (news) this.changed();

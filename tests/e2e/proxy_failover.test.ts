@@ -3,7 +3,7 @@
  * clients of every kind see of a failover. Each acknowledged effect is there once, nobody is cut, no replica and no second master is served.
  */
 import { expect, test } from "bun:test";
-import { hasRedis, until, type Program } from "../support/programs.ts";
+import { hasRedis, startServer, until, type Program } from "../support/programs.ts";
 import { startProxy } from "../support/proxy.ts";
 import { Fleet } from "../support/sentinel_fleet.ts";
 import { Wire } from "../support/wire.ts";
@@ -192,6 +192,32 @@ test.skipIf(!hasRedis)("without Sentinels a role check serves the master, waits 
   expect(await client.next()).toBe("+OK");
   expect(await b.cli("get", "k")).toBe("2");
   client.close();
+});
+
+test.skipIf(!hasRedis)("without Sentinels: a replica that starts again as a master, with its old file, gets no traffic", async () => {
+  await using a = await startServer("redis");
+  await using b = await startServer("redis");
+  expect(await a.cli("set", "k", "old")).toBe("OK");
+  // At run time only: its file does not say it. The file of the full sync stays in its folder.
+  expect(await b.cli("replicaof", "127.0.0.1", String(a.port))).toBe("OK");
+  await until("the replica's link", async () => (await b.info("replication"))["master_link_status"] === "up");
+  await using proxy = await startProxy("redisha", article([a, b]));
+  const client = await Wire.connect(proxy.port);
+  expect(await client.do("SET", "k", "new")).toBe("+OK");
+  await b.stop("SIGKILL");
+  for (let i = 0; i < 50; i++) expect(await client.do("INCR", "n")).toBe(`(${i + 1})`);
+  b.start();
+  await b.ready();
+  // It is the trap that it should be: a master with the replication id of the other, and old data.
+  const info = await b.info("replication");
+  expect([info["role"], info["master_replid2"]]).toEqual(["master", (await a.info("replication"))["master_replid"]]);
+  expect(await b.cli("get", "k")).toBe("old");
+  await until("the proxy to have seen it", () => proxy.output.includes("s1 says master and is fenced"));
+  for (let i = 50; i < 100; i++) expect(await client.do("INCR", "n")).toBe(`(${i + 1})`);
+  const fresh = await Wire.connect(proxy.port);
+  expect(await fresh.do("GET", "k")).toBe('"new"');
+  client.close();
+  fresh.close();
 });
 
 test.skipIf(!hasRedis)("redis-hold bounds the wait: the request is answered, the connection stays", async () => {

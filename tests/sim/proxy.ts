@@ -3,6 +3,7 @@
  * unique writes through it and keeps their history. The proxy's wire code is a model; its decision is the real one.
  */
 import {
+  bornOf,
   decide,
   DEFAULT_LIMITS,
   type Confirmed,
@@ -93,6 +94,7 @@ export class Proxy extends Process {
         atMs: 0,
         masterSinceMs: 0,
         history: null,
+        born: "unknown",
         following: null,
         connectedReplicas: 0,
         hello: { subscribers: -1, listeningSinceMs: 0 },
@@ -312,6 +314,7 @@ export class Proxy extends Process {
       atMs: now,
       masterSinceMs: info.role !== "master" ? 0 : s.view.masterSinceMs === 0 ? now : s.view.masterSinceMs,
       history: info.history,
+      born: bornOf(s.view.born, s.view.runId === null ? null : s.view.runId === info.runId, info.role),
       following: info.role === "replica" ? { host: info.masterHost, port: info.masterPort } : null,
       connectedReplicas: info.connectedReplicas,
     };

@@ -33,6 +33,7 @@ function server(id: string, o: ServerOptions = {}): ServerView {
     atMs: NOW - 100,
     masterSinceMs: role === "master" ? NOW - 60_000 : 0,
     history: h("R", 100),
+    born: "unknown",
     following: follows === undefined ? null : addressOf(follows),
     connectedReplicas: role === "master" ? 1 : 0,
     hello: { subscribers: 0, listeningSinceMs: NOW - 60_000 },
@@ -371,6 +372,25 @@ test("without Sentinels, two masters: the promoted one, then the confirmed, then
   expect(show(run([a, heir], [], { confirmed: confirmed("a", true, h("A", 9)) }))).toBe("b !a");
 });
 
+test("a replica that starts again as a master from its old file was not promoted", () => {
+  const a = master("a", { history: h("A", 500), connectedReplicas: 0 });
+  const was = { confirmed: confirmed("a", true, h("A", 400)) };
+  const old = h("B", 100, "A", 101);
+  expect(show(run([a, master("b", { history: old, born: "master" })], [], was))).toBe("a !b");
+  // Writes that it has taken meanwhile make it no better.
+  expect(show(run([a, master("b", { history: h("B", 180, "A", 101), born: "master" })], [], was))).toBe("a !b");
+  // Nobody has watched it begin: without a write of its own, beside one that went on, it is taken for a restarted one.
+  expect(show(run([a, master("b", { history: old, connectedReplicas: 0 })], []))).toBe("a !b");
+  expect(show(run([a, master("b", { history: h("B", 180, "A", 101) })], []))).toBe("b !a");
+  expect(show(run([master("a", { history: h("A", 100) }), master("b", { history: old })], []))).toBe("b !a");
+  // Seen as a replica in the same process: promoted.
+  expect(show(run([a, master("b", { history: old, born: "replica" })], [], was))).toBe("b !a");
+  // The master is gone, and Sentinels too: old data is not served in its place.
+  const gone = server("a", { reachable: false, history: h("A", 500) });
+  expect(show(run([gone, master("b", { history: old, born: "master" })], lost("a"), was))).toBe("- !b");
+  expect(show(run([gone, master("b", { history: old, born: "replica" })], lost("a"), was))).toBe("b");
+});
+
 // ---- Sentinels not heard of yet ----
 
 test("a first hello is waited for while somebody subscribes to the channel, but not for ever", () => {
@@ -454,6 +474,7 @@ const anyServer = (id: string, listed: boolean) =>
       reachable: fc.boolean(),
       atMs: fc.integer({ min: NOW - 5000, max: NOW }),
       masterSinceMs: fc.integer({ min: NOW - 20_000, max: NOW }),
+      born: fc.constantFrom("replica" as const, "master" as const, "unknown" as const),
       history: fc.option(
         fc.record({
           replid: fc.constantFrom("A", "B", "C"),
