@@ -175,6 +175,7 @@ function bitfield(c: Call): void {
       continue;
     }
     c.out.bigint(op.kind === SET ? old : next);
+    value.bytesChanging(ref, Math.floor(op.offset / 8), Math.floor((op.offset + op.width - 1) / 8) + 1);
     write(b, start, op, next);
     if (isNew || next !== old) changes++;
   }

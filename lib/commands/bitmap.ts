@@ -56,6 +56,7 @@ function setbit(c: Call): void {
   const byte = Math.floor(offset / 8);
   const ref = writableBits(c, byte + 1);
   if (ref === 0) return;
+  value.bytesChanging(ref, byte, byte + 1);
   value.region(ref);
   const b = value.valueBuffer;
   const at = value.valueFrom + byte;

@@ -380,10 +380,7 @@ function claimable(
     p = group.addPending(id, consumer, clock.nowMs, 1);
   } else if (minIdle > 0 && clock.nowMs - p.deliveredMs < minIdle) return null;
   group.give(id, p, consumer);
-  p.deliveredMs = o.deliveredMs;
-  if (o.deliveries >= 0) p.deliveries = o.deliveries;
-  else if (!o.justId) p.deliveries++;
-  return p;
+  return group.deliver(id, p, o.deliveredMs, o.deliveries >= 0 ? o.deliveries : o.justId ? p.deliveries : p.deliveries + 1);
 }
 
 /** Pending entries looked at for each one that is wanted. */
@@ -425,15 +422,14 @@ function xautoclaim(c: Call): void {
       let more = group.pending.ceil(from);
       for (let attempts = count * ATTEMPTS; more && attempts > 0 && n + gone.length < count; attempts--) {
         const id = foundId;
-        const p = group.pending.found!;
+        let p = group.pending.found!;
         if (!hasEntry(stream!, id)) {
           tellClaim(c, group, id, p);
           group.acknowledge(id);
           gone.push(id);
         } else if (minIdle === 0 || clock.nowMs - p.deliveredMs >= minIdle) {
           group.give(id, p, consumer);
-          p.deliveredMs = clock.nowMs;
-          if (!justId) p.deliveries++;
+          p = group.deliver(id, p, clock.nowMs, justId ? p.deliveries : p.deliveries + 1);
           if (justId) replyId(body, id);
           else replyOne(body, stream!, id);
           n++;

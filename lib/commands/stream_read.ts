@@ -170,7 +170,7 @@ function serve(c: Call, o: ReadOptions, source: Source, out: Out): boolean {
   out.bulk(c.buf, c.s(source.keyAt), c.e(source.keyAt));
   const from = source.after === ID_MAX ? 0n : source.after + 1n;
   if (group === null) replyRange(out, stream, from, ID_MAX, o.count, false);
-  else if (!source.fresh) replyHistory(out, stream, consumer!, from, o.count);
+  else if (!source.fresh) replyHistory(out, stream, group!, consumer!, from, o.count);
   else deliver(c, o, source, consumer!, from, out);
   if (group !== null) c.dirty++;
   return true;
@@ -188,7 +188,7 @@ function consumerOf(c: Call, o: ReadOptions, source: Source, group: Group): Cons
 }
 
 /** Entries that are pending for the consumer. */
-function replyHistory(out: Out, stream: Stream, consumer: Consumer, from: StreamId, count: number): void {
+function replyHistory(out: Out, stream: Stream, group: Group, consumer: Consumer, from: StreamId, count: number): void {
   deferred(
     out,
     (n) => out.array(n),
@@ -198,8 +198,7 @@ function replyHistory(out: Out, stream: Stream, consumer: Consumer, from: Stream
         const id = foundId;
         const pending = consumer.pending.found!;
         if (replyOne(body, stream, id)) {
-          pending.deliveredMs = clock.nowMs;
-          pending.deliveries++;
+          group.deliver(id, pending, clock.nowMs, pending.deliveries + 1);
         } else {
           // It was deleted meanwhile: the id alone.
           body.array(2);
@@ -243,8 +242,7 @@ function deliver(c: Call, o: ReadOptions, source: Source, consumer: Consumer, fr
         else {
           // The group was set back: the entry changes hands.
           group.give(id, known, consumer);
-          known.deliveredMs = clock.nowMs;
-          known.deliveries = 1;
+          group.deliver(id, known, clock.nowMs, 1);
         }
         consumer.activeMs = clock.nowMs;
         c.rewrite(...claimWords(key, groupName, group, consumer.name, id, clock.nowMs, 1));

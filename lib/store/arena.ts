@@ -461,6 +461,23 @@ function countHuge(id: number, length: number): void {
   hugeTouched[id] = touched;
 }
 
+/** Ids that a save reads: true when they were freed meanwhile. */
+const held = new Map<number, boolean>();
+
+/** Keeps the buffer of a huge value from being given back or used again, until hugeLetGo. */
+export function hugeHold(id: number): Buffer {
+  held.set(id, false);
+  return huge[id]!;
+}
+
+/** Ends hugeHold, which gave `buffer`. */
+export function hugeLetGo(id: number, buffer: Buffer): void {
+  const isFreed = held.get(id)!;
+  held.delete(id);
+  if (huge[id] !== buffer) releaseExternal(buffer.buffer as unknown as SharedArrayBuffer, 0, buffer.length);
+  if (isFreed) hugeFree(id);
+}
+
 /** A buffer for a value of `length` bytes (zeroed): its id, or 0 when memory is out. */
 export function hugeAlloc(length: number): number {
   if (length > HUGE_MAX) return 0;
@@ -482,7 +499,7 @@ export function hugeGrow(id: number, length: number, keep: number): boolean {
     if (buffer === null) return false;
     old.copy(buffer, 0, 0, keep);
     huge[id] = buffer;
-    releaseExternal(old.buffer as unknown as SharedArrayBuffer, 0, old.length);
+    if (!held.has(id)) releaseExternal(old.buffer as unknown as SharedArrayBuffer, 0, old.length);
   }
   countHuge(id, length);
   return true;
@@ -490,6 +507,10 @@ export function hugeGrow(id: number, length: number, keep: number): boolean {
 
 /** Gives a huge value back. */
 export function hugeFree(id: number): void {
+  if (held.has(id)) {
+    held.set(id, true);
+    return;
+  }
   const old = huge[id]!;
   huge[id] = null;
   hugeIds.push(id);

@@ -4,15 +4,15 @@
  */
 import { alloc, copyBlock, free, usableBytes } from "./arena.ts";
 import { Order, leafAt, next, refAt, indexAt } from "./btree.ts";
-import { Dict, RefList, hashOf } from "./dict.ts";
+import { RefList, hashOf } from "./dict.ts";
 import { ELEMENT_HEADER, HAS_SCORE, baseOf, newElement, scoreOf, setScore, valueLength, valueStart } from "./entry.ts";
+import { ElementTable, stamp } from "./frozen_elements.ts";
 import type { BigObject } from "./objects.ts";
 import { hashBytes } from "./seed.ts";
 
 const freeing = new RefList(64);
 
-export class BigZSet implements BigObject {
-  readonly dict: Dict;
+export class BigZSet extends ElementTable implements BigObject {
   readonly order: Order;
   /** Bytes of the members' blocks. */
   private blockBytes: number;
@@ -21,14 +21,10 @@ export class BigZSet implements BigObject {
 
   /** expected: members it should hold without growing. */
   constructor(expected: number) {
-    this.dict = new Dict(ELEMENT_HEADER, expected);
+    super(expected);
     this.order = new Order();
     this.blockBytes = 0;
     this.freePosition = 0;
-  }
-
-  get count(): number {
-    return this.dict.count;
   }
 
   byteSize(): number {
@@ -45,6 +41,8 @@ export class BigZSet implements BigObject {
     const ref = newElement(b, start, end, HAS_SCORE, 0);
     if (ref === 0) return false;
     setScore(ref, score);
+    stamp(ref, this.generation);
+    if (this.frozen !== null) this.frozen.touched = true;
     if (!this.order.insert(score, ref)) {
       free(ref);
       return false;
@@ -58,6 +56,10 @@ export class BigZSet implements BigObject {
   rescore(ref: number, score: number): boolean {
     const old = scoreOf(ref);
     if (old === score) return true;
+    if (this.frozen !== null) {
+      this.frozen.touched = true;
+      if (this.isDue(ref)) return this.supersede(ref, score);
+    }
     this.order.remove(old, ref);
     if (this.order.insert(score, ref)) {
       setScore(ref, score);
@@ -68,12 +70,49 @@ export class BigZSet implements BigObject {
     return false;
   }
 
+  /** As rescore, by a new element, because a save wants the old one as it is. */
+  private supersede(ref: number, score: number): boolean {
+    const to = this.copyElement(ref);
+    if (to === 0) return false;
+    setScore(to, score);
+    stamp(to, this.generation);
+    this.order.remove(scoreOf(ref), ref);
+    if (!this.order.insert(score, to)) {
+      this.order.insert(scoreOf(ref), ref);
+      free(to);
+      return false;
+    }
+    this.dict.replace(ref, to, hashOf(ref, ELEMENT_HEADER));
+    this.blockBytes += usableBytes(to) - usableBytes(ref);
+    this.frozen!.keep(ref);
+    return true;
+  }
+
+  private copyElement(ref: number): number {
+    const bytes = valueStart(ref, ELEMENT_HEADER) - baseOf(ref) + valueLength(ref);
+    const to = alloc(bytes);
+    if (to !== 0) copyBlock(ref, 0, to, 0, bytes);
+    return to;
+  }
+
   /** Removes a member (its element). */
   removeRef(ref: number): void {
     this.order.remove(scoreOf(ref), ref);
     this.dict.remove(ref, hashOf(ref, ELEMENT_HEADER));
     this.blockBytes -= usableBytes(ref);
+    if (this.frozen !== null) {
+      this.frozen.touched = true;
+      if (this.isDue(ref)) return this.frozen.keep(ref);
+    }
     free(ref);
+  }
+
+  freeKept(ref: number): void {
+    free(ref);
+  }
+  /** Readers are quickest with members that come in order. */
+  protected override walkOrder(): Order | null {
+    return this.order;
   }
 
   /** Rank from 0 of a member. */
@@ -85,10 +124,9 @@ export class BigZSet implements BigObject {
     const to = new BigZSet(this.count);
     for (this.order.seekFirst(); leafAt !== 0; next()) {
       const ref = refAt(leafAt, indexAt);
-      const bytes = valueStart(ref, ELEMENT_HEADER) - baseOf(ref) + valueLength(ref);
-      const copy = alloc(bytes);
+      const copy = this.copyElement(ref);
       if (copy !== 0) {
-        copyBlock(ref, 0, copy, 0, bytes);
+        stamp(copy, to.generation);
         // insert() does not touch leafAt/indexAt of this walk: the other tree has leaves of its own.
         if (to.order.insert(scoreOf(copy), copy)) {
           to.dict.insert(copy, hashOf(copy, ELEMENT_HEADER));

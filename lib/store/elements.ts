@@ -8,7 +8,7 @@
  * Leaves out the packed encodings and when a collection becomes a big one: set.ts, hash.ts.
  */
 import { HUGE_MIN, alloc, copyBlock, free, huge, hugeAlloc, hugeFree, hugeGrow, m8, fits, usableBytes } from "./arena.ts";
-import { Dict, RefList, hashOf } from "./dict.ts";
+import { RefList, hashOf } from "./dict.ts";
 import {
   ELEMENT_HEADER,
   HUGE,
@@ -28,6 +28,7 @@ import {
   valueWord,
   writeHead,
 } from "./entry.ts";
+import { ElementTable, stamp } from "./frozen_elements.ts";
 import type { BigObject } from "./objects.ts";
 import { hashBytes } from "./seed.ts";
 
@@ -42,8 +43,7 @@ const HUGE_BITS = headBits(0, HUGE);
 const freeing = new RefList(64);
 
 /** A big set; also what BigHash shares with it. */
-export class BigSet implements BigObject {
-  readonly dict: Dict;
+export class BigSet extends ElementTable implements BigObject {
   /** Bytes of the elements' blocks. */
   private blockBytes: number;
   /** freeStep's place in the tables. */
@@ -51,13 +51,9 @@ export class BigSet implements BigObject {
 
   /** expected: elements it should hold without growing. */
   constructor(expected: number) {
-    this.dict = new Dict(ELEMENT_HEADER, expected);
+    super(expected);
     this.blockBytes = 0;
     this.freePosition = 0;
-  }
-
-  get count(): number {
-    return this.dict.count;
   }
 
   byteSize(): number {
@@ -85,15 +81,16 @@ export class BigSet implements BigObject {
 
   /** Puts a filled element into the table and the books. */
   protected insert(ref: number, hash: number): void {
+    stamp(ref, this.generation);
     this.dict.insert(ref, hash);
     this.blockBytes += usableBytes(ref);
   }
 
-  /** Gives an element another block, whose bytes are filled in; the old one is freed. */
+  /** Gives an element another block, whose bytes are filled in. The old one is the caller's. */
   protected move(from: number, to: number, hash: number): void {
+    stamp(to, this.generation);
     this.dict.replace(from, to, hash);
     this.blockBytes += usableBytes(to) - usableBytes(from);
-    free(from);
   }
 
   /** Removes the element with the key b[start, end). False when there is none. */
@@ -109,10 +106,19 @@ export class BigSet implements BigObject {
   removeRef(ref: number, hash = hashOf(ref, ELEMENT_HEADER)): void {
     this.dict.remove(ref, hash);
     this.blockBytes -= usableBytes(ref);
-    this.freeElement(ref);
+    if (this.frozen !== null && this.isDue(ref)) this.keep(ref);
+    else this.freeElement(ref);
   }
 
   protected freeElement(ref: number): void {
+    free(ref);
+  }
+
+  /** Leaves an element that is out of the table to the save. */
+  protected keep(ref: number): void {
+    this.frozen!.keep(ref);
+  }
+  freeKept(ref: number): void {
     free(ref);
   }
 
@@ -183,6 +189,7 @@ export class BigHash extends BigSet {
   set(b: Buffer, start: number, end: number, v: Buffer, vStart: number, vEnd: number): number {
     const hash = hashBytes(b, start, end);
     const ref = this.dict.find(b, start, end, hash);
+    if (ref !== 0 && this.frozen !== null && this.isDue(ref)) return this.supersede(ref, hash, v, vStart, vEnd);
     if (ref !== 0) return this.overwrite(ref, hash, v, vStart, vEnd);
     const length = vEnd - vStart;
     if (length > HUGE_MIN) return this.addHuge(b, start, end, hash, v, vStart, vEnd);
@@ -202,6 +209,35 @@ export class BigHash extends BigSet {
     }
     this.insert(ref, hash);
     return 1;
+  }
+
+  /** Puts a new element in the place of one that a save wants as it is: 0, -1 when memory is out. */
+  private supersede(ref: number, hash: number, v: Buffer, vStart: number, vEnd: number): number {
+    const length = vEnd - vStart;
+    const b = m8[ref >>> 23];
+    const start = keyStart(ref, ELEMENT_HEADER);
+    const end = start + keyLength(ref, ELEMENT_HEADER);
+    const to = newElement(b, start, end, length > HUGE_MIN ? HUGE_BITS : 0, length > HUGE_MIN ? HUGE_NAME_BYTES : length);
+    if (to === 0) return -1;
+    if (length <= HUGE_MIN) copyIn(to >>> 23, valueStart(to, ELEMENT_HEADER), v, vStart, length);
+    else if (nameHuge(to, v, vStart, vEnd)) this.hugeBytes += hugeSize(length);
+    else {
+      free(to);
+      return -1;
+    }
+    this.move(ref, to, hash);
+    this.keep(ref);
+    return 0;
+  }
+
+  /** What lies aside is no longer a part of the hash. */
+  protected override keep(ref: number): void {
+    if (encodingOf(ref) === HUGE) this.hugeBytes -= hugeSize(valueWord(ref, ELEMENT_HEADER, 4));
+    super.keep(ref);
+  }
+  override freeKept(ref: number): void {
+    if (encodingOf(ref) === HUGE) hugeFree(valueWord(ref, ELEMENT_HEADER, 0));
+    free(ref);
   }
 
   private overwrite(ref: number, hash: number, v: Buffer, vStart: number, vEnd: number): number {
@@ -237,7 +273,10 @@ export class BigHash extends BigSet {
     }
     if (oldId !== 0) hugeFree(oldId);
     this.hugeBytes += (length > HUGE_MIN ? hugeSize(length) : 0) - hugeSize(oldLength);
-    if (to !== ref) this.move(ref, to, hash);
+    if (to !== ref) {
+      this.move(ref, to, hash);
+      free(ref);
+    }
     return 0;
   }
 

@@ -11,7 +11,8 @@
  * The value of a key is, by encoding: the bytes of the string; a packed collection (listpack, intset); four bytes with the id of a big
  * collection (objects.ts); or, HUGE, four bytes id and four bytes length (uint32) of a value in the arena's huge table.
  * Header sizes: KEY_HEADER for keys, ELEMENT_HEADER for elements of sets, hashes and sorted sets. Both live in the same tables (dict.ts).
- * Tables find the key through keyOffset alone, so an element may use the free flag bits as it likes.
+ * Tables find the key through keyOffset alone, so an element may use the free flag bits as it likes: its type's bits and the highest four
+ * flags are its generation (frozen_elements.ts).
  */
 import { UNIT_MASK, alloc, f64, m32, m8, usableBytes } from "./arena.ts";
 
@@ -45,8 +46,6 @@ export const encodingNames = ["raw", "int", "embstr", "raw", "listpack", "intset
 export const LONG_KEY = 1 << 26;
 export const HAS_EXPIRE = 1 << 27;
 export const HAS_SCORE = 1 << 27;
-/** Free for the snapshot: an entry that a worker is reading. */
-export const HANDED_OVER = 1 << 24;
 
 const TYPE_SHIFT = 16;
 const ENCODING_SHIFT = 20;

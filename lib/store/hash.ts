@@ -249,7 +249,7 @@ export class HashCursor {
   /** Position in the listpack, or the element's ref. */
   place: number;
   private ref: number;
-  private big: BigHash | null;
+  protected big: BigHash | null;
   /** Where a listpack lies; its next field, or the next position in the tables of a big hash. */
   private segment: Buffer;
   private p: number;

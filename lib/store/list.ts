@@ -48,17 +48,8 @@ import {
   lpPrepend,
   lpReplace,
 } from "./packed/listpack_edit.ts";
-import {
-  QuickList,
-  QuickListCursor,
-  bodyOf,
-  fitsNode,
-  gotB as quickB,
-  gotEnd as quickEnd,
-  gotStart as quickStart,
-  isPlain,
-  packBytes,
-} from "./quicklist.ts";
+import { bodyOf, gotB as quickB, gotEnd as quickEnd, gotStart as quickStart, isPlain, packBytes } from "./quicklist_node.ts";
+import { QuickList, QuickListCursor, fitsNode } from "./quicklist.ts";
 import { type Owner, PACKED_MAX, becomeBig, grow, newLoose, shrink } from "./room.ts";
 
 export let listChanged = 0;

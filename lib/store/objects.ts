@@ -16,8 +16,19 @@ export interface BigObject {
   byteSize(): number;
   /** Frees up to about `elements` of what is left. True while something is left; after false the object must not be used. */
   freeStep(elements: number): boolean;
+  /** What a running save still reads of it; null: nothing. */
+  readonly frozen: Frozen | null;
+  /** Holds what it is now for a save, until the part's finish(). Commands go on changing it meanwhile. */
+  freeze(): Frozen;
   /** Another one with copies of all elements (COPY); null when memory is out, with nothing left behind. */
   clone(): BigObject | null;
+}
+
+/** What a save holds of a collection (frozen_value.ts). */
+export interface Frozen {
+  /** The collection was given up meanwhile: whoever calls finish() frees it. */
+  orphan: boolean;
+  finish(): void;
 }
 
 /** Bytes counted for the JS object itself. */
@@ -60,8 +71,12 @@ export function takeObject(id: number): BigObject {
   return object;
 }
 
-/** Frees a collection: at once when it is small (or `now`), else in slices by freeSome. */
+/** Frees a collection: at once when it is small (or `now`), else in slices by freeSome; a frozen one when the save has read it. */
 export function freeObject(object: BigObject, now = false): void {
+  if (object.frozen !== null) {
+    object.frozen.orphan = true;
+    return;
+  }
   if (!now && object.count > FREE_AT_ONCE) {
     queue.push(object);
     return;

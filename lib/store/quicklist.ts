@@ -1,14 +1,14 @@
 /**
  * Big lists: a chain of nodes in the arena, each a listpack of a few KiB, or one long element alone. HOT at both ends.
  *
- *   node   next ref | previous ref | kind | bytes of what follows      16 bytes, then
- *          PACKED: a listpack     PLAIN: the element's bytes     HUGE: id and length of a value in the huge table
+ *   quicklist_node.ts   what lies in a node's block        frozen_list.ts   the nodes as a running save must see them
  *
  * Nodes are filled as list-max-listpack-size says (Redis quicklist.c), elements from PLAIN_MIN on stand alone. Positions are handed over in
  * `nodeAt` and `indexAt` (module variables), elements in `gotB`, `gotStart`, `gotEnd`, which hold until the next look-up or edit.
  * Leaves out the packed encoding of short lists and when a list becomes a big one: list.ts.
  */
-import { HUGE_MIN, UNIT_MASK, alloc, copyBlock, free, huge, hugeAlloc, hugeFree, m32, m8, usableBytes } from "./arena.ts";
+import { HUGE_MIN, alloc, copyBlock, huge, hugeAlloc, hugeFree, m8, usableBytes } from "./arena.ts";
+import { FrozenList } from "./frozen_list.ts";
 import type { BigObject } from "./objects.ts";
 import { elEnd, elIsInt, elStart, elWrite, lpBytes, lpFirst, lpLength, lpNext, lpPrev, lpRead, lpSeek } from "./packed/listpack.ts";
 import {
@@ -23,12 +23,30 @@ import {
   lpPrepend,
   lpReplace,
 } from "./packed/listpack_edit.ts";
+import {
+  HUGE_ELEMENT,
+  NODE_HEADER,
+  PACKED,
+  PLAIN,
+  base,
+  bodyOf,
+  countOf,
+  freeBlock,
+  gotB,
+  gotEnd,
+  gotStart,
+  isPlain,
+  kindOf,
+  nextOf,
+  packBytes,
+  previousOf,
+  readElement,
+  readPacked,
+  readPlain,
+  words,
+} from "./quicklist_node.ts";
 import { settings } from "./settings.ts";
 
-const NODE_HEADER = 16;
-const PACKED = 0;
-const PLAIN = 1;
-const HUGE_ELEMENT = 2;
 /** Elements of this many bytes or more get a node of their own, unless DEBUG sets another threshold. */
 const PLAIN_MIN = 32 * 1024;
 /** With a positive list-max-listpack-size nodes are bounded in bytes all the same (Redis SIZE_SAFETY_LIMIT). */
@@ -41,11 +59,6 @@ const JOIN_BYTES = 1024;
 /** Where the last search ended: a node (0: nowhere) and the element's index in it. */
 export let nodeAt = 0;
 export let indexAt = 0;
-/** The element found last. */
-export let gotB: Buffer = Buffer.alloc(0);
-export let gotStart = 0;
-export let gotEnd = 0;
-const text = Buffer.alloc(32);
 
 /** Redis quicklistNodeExceedsLimit: may a node hold so many bytes and elements? */
 export function fitsNode(bytes: number, count: number): boolean {
@@ -59,76 +72,13 @@ function standsAlone(bytes: number): boolean {
   return bytes >= (threshold > 0 ? threshold : PLAIN_MIN);
 }
 
-function words(node: number): Int32Array {
-  return m32[node >>> 23];
-}
-function base(node: number): number {
-  return (node & UNIT_MASK) << 1;
-}
-/** Byte position of what follows the header. */
-export function bodyOf(node: number): number {
-  return ((node & UNIT_MASK) << 3) + NODE_HEADER;
-}
-export function nextOf(node: number): number {
-  return words(node)[base(node)];
-}
-export function previousOf(node: number): number {
-  return words(node)[base(node) + 1];
-}
-function kindOf(node: number): number {
-  return words(node)[base(node) + 2];
-}
-/** True for a node that is one long element. */
-export function isPlain(node: number): boolean {
-  return kindOf(node) !== PACKED;
-}
-/** Elements in a node. */
-export function countOf(node: number): number {
-  return kindOf(node) === PACKED ? lpLength(m8[node >>> 23], bodyOf(node)) : 1;
-}
-/** Bytes of a node's listpack. */
-export function packBytes(node: number): number {
-  return lpBytes(m8[node >>> 23], bodyOf(node));
-}
-
-/** Points got* at element `index` of a node. */
-export function readElement(node: number, index: number): void {
-  const b = m8[node >>> 23];
-  if (kindOf(node) === PACKED) readPacked(b, lpSeek(b, bodyOf(node), index));
-  else readPlain(node);
-}
-function readPlain(node: number): void {
-  const w = words(node);
-  const at = base(node);
-  if (w[at + 2] === HUGE_ELEMENT) {
-    gotB = huge[w[at + 4]]!;
-    gotStart = 0;
-    gotEnd = w[at + 5] >>> 0;
-    return;
-  }
-  gotB = m8[node >>> 23];
-  gotStart = bodyOf(node);
-  gotEnd = gotStart + w[at + 3];
-}
-/** Points got* at the listpack element at p. */
-function readPacked(b: Buffer, p: number): void {
-  lpRead(b, p);
-  if (elIsInt) {
-    gotB = text;
-    gotStart = 0;
-    gotEnd = elWrite(b, text, 0);
-  } else {
-    gotB = b;
-    gotStart = elStart;
-    gotEnd = elEnd;
-  }
-}
-
 export class QuickList implements BigObject {
   head: number;
   tail: number;
   count: number;
   nodes: number;
+  /** What a save has not written yet. */
+  frozen: FrozenList | null;
   private blockBytes: number;
 
   constructor() {
@@ -136,7 +86,18 @@ export class QuickList implements BigObject {
     this.tail = 0;
     this.count = 0;
     this.nodes = 0;
+    this.frozen = null;
     this.blockBytes = 0;
+  }
+
+  /** The nodes as they are now, for whoever reads them before anything changes. */
+  view(): FrozenList {
+    return new FrozenList(this.head, this.count, this.nodes, () => (this.frozen = null));
+  }
+  /** Holds the nodes there are now for a save. */
+  freeze(): FrozenList {
+    this.frozen = this.view();
+    return this.frozen;
   }
 
   byteSize(): number {
@@ -302,6 +263,7 @@ export class QuickList implements BigObject {
       const gone = Math.min(count, n - i);
       if (gone === n) this.dropNode(node);
       else {
+        this.frozen?.changing(node);
         lpDeleteRange(m8[node >>> 23], bodyOf(node), i, gone);
         node = this.trimBlock(node);
         // A pop takes one element at a time: only a node that has become small is worth a look at its neighbours.
@@ -335,6 +297,7 @@ export class QuickList implements BigObject {
           const p = lpSeek(m, bodyOf(node), i);
           readPacked(m, p);
           if (gotEnd - gotStart !== end - start || gotB.compare(b, start, end, gotStart, gotEnd) !== 0) continue;
+          this.frozen?.changing(node);
           lpDelete(m, bodyOf(node), p, 1);
           this.count--;
           gone++;
@@ -361,6 +324,7 @@ export class QuickList implements BigObject {
     w[at + 2] = kind;
     w[at + 3] = bytes;
     this.blockBytes += usableBytes(node);
+    this.frozen?.made(node);
     return node;
   }
 
@@ -372,10 +336,15 @@ export class QuickList implements BigObject {
     w[at] = after;
     w[at + 1] = before;
     if (before === 0) this.head = node;
-    else words(before)[base(before)] = node;
+    else this.setNext(before, node);
     if (after === 0) this.tail = node;
     else words(after)[base(after) + 1] = node;
     this.nodes++;
+  }
+
+  private setNext(node: number, next: number): void {
+    this.frozen?.relinked(node);
+    words(node)[base(node)] = next;
   }
 
   private addPlain(before: number, b: Buffer, start: number, end: number): boolean {
@@ -413,10 +382,13 @@ export class QuickList implements BigObject {
     return true;
   }
 
-  /** Makes sure that a node can hold `bytes` of listpack: its ref, maybe a new one; 0 when memory is out. */
+  /** Makes sure that a node can be changed and can hold `bytes` of listpack: its ref, maybe a new one; 0 when memory is out. */
   private room(node: number, bytes: number): number {
     const need = NODE_HEADER + bytes;
-    if (need <= usableBytes(node)) return node;
+    if (need <= usableBytes(node)) {
+      this.frozen?.changing(node);
+      return node;
+    }
     const full = settings.listMaxListpackSize < 0 ? SIZES[Math.min(SIZES.length, -settings.listMaxListpackSize) - 1] : SAFE_BYTES;
     // A growing node takes an eighth more, but no more than a full node needs.
     const wish = Math.min(need + (need >> 3), Math.max(need, NODE_HEADER + full));
@@ -426,14 +398,15 @@ export class QuickList implements BigObject {
 
   private moveNode(node: number, to: number): number {
     copyBlock(node, 0, to, 0, NODE_HEADER + packBytes(node));
-    this.blockBytes += usableBytes(to) - usableBytes(node);
+    this.frozen?.made(to);
+    this.blockBytes += usableBytes(to);
     const after = nextOf(node);
     const before = previousOf(node);
     if (before === 0) this.head = to;
-    else words(before)[base(before)] = to;
+    else this.setNext(before, to);
     if (after === 0) this.tail = to;
     else words(after)[base(after) + 1] = to;
-    free(node);
+    this.freeNode(node);
     return to;
   }
 
@@ -450,16 +423,15 @@ export class QuickList implements BigObject {
     const after = nextOf(node);
     const before = previousOf(node);
     if (before === 0) this.head = after;
-    else words(before)[base(before)] = after;
+    else this.setNext(before, after);
     if (after === 0) this.tail = before;
     else words(after)[base(after) + 1] = before;
     this.freeNode(node);
     this.nodes--;
   }
   private freeNode(node: number): void {
-    if (kindOf(node) === HUGE_ELEMENT) hugeFree(words(node)[base(node) + 4]);
     this.blockBytes -= usableBytes(node);
-    free(node);
+    if (this.frozen === null || !this.frozen.keeps(node)) freeBlock(node);
   }
 
   /** Splits a listpack node before its element `index` (not 0): the rest becomes a node behind it. False when memory is out. */
@@ -469,6 +441,7 @@ export class QuickList implements BigObject {
     if (rest === 0) return false;
     copyBlock(node, NODE_HEADER, rest, NODE_HEADER, bytes);
     const n = countOf(node);
+    this.frozen?.changing(node);
     lpDeleteRange(m8[rest >>> 23], bodyOf(rest), 0, index);
     lpDeleteRange(m8[node >>> 23], bodyOf(node), index, n - index);
     this.link(rest, node);

@@ -325,7 +325,7 @@ export class SetCursor {
   /** Index in an intset, position in a listpack, ref in a table. */
   place: number;
   private ref: number;
-  private encoding: number;
+  protected encoding: number;
   /** The next index, the next position (-1: none), or the next position in the tables. */
   private p: number;
   private readonly list: RefList;

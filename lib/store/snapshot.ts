@@ -6,9 +6,8 @@
  * calls the hook first (Keyspace does it in every such path): the hook writes it out as it is and marks it done. Each due entry is thus seen
  * once, in its state at the cut.
  *
- * While a snapshot runs, the tables it walks do not move entries, and a flushed table stays whole until the walk has left it.
- * An entry that a worker reads is marked done when the worker acknowledges it; until then it stays due, and the hook waits or copies
- * (HANDED_OVER in entry.ts is a flag for that). What a big collection does inside is its own: the hook is called before each change of it.
+ * The walk is a scan (dict.ts): tables grow and shrink meanwhile, and what it meets twice is not due the second time. A flushed table stays
+ * whole until the walk has left it. A big value may be marked done before it is written, when it is frozen (frozen_value.ts).
  */
 import { UNIT_MASK, m32 } from "./arena.ts";
 import type { Dict, RefList } from "./dict.ts";
@@ -21,7 +20,8 @@ export let snapshotHook: SnapshotHook | null = null;
 
 let walked: Dict[] = [];
 let current = 0;
-let position = 0;
+/** Next cursor of the scan; -1: it is over. */
+let cursor = 0;
 /** Snapshots since the last complete one. Their entries carry up to that many different numbers; 255 is where they would repeat. */
 let incomplete = 0;
 const INCOMPLETE_MAX = 250;
@@ -49,9 +49,8 @@ export function beginSnapshot(tables: Dict[], hook: SnapshotHook): void {
   cut = (cut + 1) & 255;
   walked = tables;
   current = 0;
-  position = 0;
+  cursor = 0;
   tables.forEach((table, db) => {
-    table.pauseMoves();
     table.pinned = true;
     table.cutIndex = db;
   });
@@ -70,32 +69,29 @@ export function walkDatabase(): number {
  */
 export function walkStep(limit: number, into: RefList): boolean {
   into.clear();
-  if (position < 0) {
-    leave(walked[current]);
+  if (cursor < 0) {
+    walked[current].pinned = false;
     current++;
-    position = 0;
+    cursor = 0;
   }
   if (current >= walked.length) return false;
-  position = walked[current].walk(position, limit, into);
   let kept = 0;
-  for (let i = 0; i < into.count; i++) {
-    const ref = into.refs[i];
-    if (isDue(ref)) into.refs[kept++] = ref;
+  for (let scans = 0; cursor >= 0 && kept < limit && scans < limit * 2 + 64; scans++) {
+    const next = walked[current].scan(cursor, into);
+    cursor = next === 0 ? -1 : next;
+    for (let i = kept; i < into.count; i++) {
+      const ref = into.refs[i];
+      if (isDue(ref)) into.refs[kept++] = ref;
+    }
+    into.count = kept;
   }
-  into.count = kept;
   return true;
-}
-
-function leave(table: Dict): void {
-  if (!table.pinned) return;
-  table.pinned = false;
-  table.resumeMoves();
 }
 
 /** Ends the snapshot: `complete` when walkStep answered false and everything due was written, else it is broken off. */
 export function endSnapshot(complete: boolean): void {
   snapshotHook = null;
-  for (const table of walked) leave(table);
+  for (const table of walked) table.pinned = false;
   walked = [];
   if (complete) incomplete = 0;
 }

@@ -11,6 +11,7 @@
  */
 import { HUGE_MIN, UNIT_MASK, alloc, countExternal, free, huge, hugeAlloc, hugeFree, hugeGrow, m8, usableBytes } from "./arena.ts";
 import { STREAM, STREAM_NODES, KEY_HEADER, setValueWord } from "./entry.ts";
+import { FrozenStream, type NodeSource } from "./frozen_stream.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { type BigObject, addObject, freeObject, objectOf } from "./objects.ts";
 import {
@@ -60,6 +61,22 @@ function open(node: number): void {
   }
 }
 
+/** Opens a node of a stream, or of what a stream was. */
+function openIn(source: NodeSource, node: number): void {
+  const body = source.bodies?.get(node);
+  if (body === undefined) return open(node);
+  nodeB = body;
+  nodeLp = 0;
+}
+
+/** Each node's master id and listpack. Only between two of them the stream may change, and only when it is frozen. */
+export function* packsOf(source: NodeSource): Generator<{ id: StreamId; b: Buffer; start: number; end: number }> {
+  for (const [id, node] of source.nodes) {
+    openIn(source, node);
+    yield { id, b: nodeB, start: nodeLp, end: nodeLp + lpBytes(nodeB, nodeLp) };
+  }
+}
+
 /** Reads the integer element at p as a number: counts and flags. */
 function small(b: Buffer, p: number): number {
   lpRead(b, p);
@@ -98,14 +115,23 @@ function readMaster(): void {
   firstAt = p;
 }
 
+function freeBlock(node: number): void {
+  if (node >= HUGE_BASE) hugeFree(node - HUGE_BASE);
+  else free(node);
+}
+
 export const TRIM_MAXLEN = 1;
 export const TRIM_MINID = 2;
 
-export class Stream implements BigObject {
+export class Stream implements BigObject, NodeSource {
   /** Entries, tombstones not counted. */
   count: number;
   readonly nodes: IdMap<number>;
   readonly groups: Map<string, Group>;
+  /** A living stream has its bytes in its nodes. */
+  readonly bodies: null;
+  /** What a save has not written yet. */
+  frozen: FrozenStream | null;
   lastId: StreamId;
   firstId: StreamId;
   maxDeletedId: StreamId;
@@ -117,11 +143,31 @@ export class Stream implements BigObject {
     this.count = 0;
     this.nodes = new IdMap();
     this.groups = new Map();
+    this.bodies = null;
+    this.frozen = null;
     this.lastId = 0n;
     this.firstId = 0n;
     this.maxDeletedId = 0n;
     this.added = 0;
     this.blockBytes = 0;
+  }
+
+  /** The stream as it is now, for whoever reads it before anything changes. */
+  view(): FrozenStream {
+    const { count, lastId, firstId, maxDeletedId, added } = this;
+    const groups = [...this.groups].map(([name, group]) => group.view(name));
+    return new FrozenStream(this.nodes.snapshot(), { count, lastId, firstId, maxDeletedId, added }, groups, (blocks) => this.thaw(blocks));
+  }
+  /** Holds all there is now for a save. */
+  freeze(): FrozenStream {
+    this.frozen = this.view();
+    for (const group of this.groups.values()) group.frozen = true;
+    return this.frozen;
+  }
+  private thaw(blocks: number[]): void {
+    this.frozen = null;
+    for (const group of this.groups.values()) group.frozen = false;
+    for (const node of blocks) freeBlock(node);
   }
 
   byteSize(): number {
@@ -148,12 +194,12 @@ export class Stream implements BigObject {
       if (node === 0) return 0;
     }
     this.blockBytes += this.sizeOf(node);
+    this.frozen?.made(node);
     return node;
   }
   private freeNode(node: number): void {
     this.blockBytes -= this.sizeOf(node);
-    if (node >= HUGE_BASE) hugeFree(node - HUGE_BASE);
-    else free(node);
+    if (this.frozen === null || !this.frozen.keeps(node)) freeBlock(node);
   }
   private putNode(id: StreamId, node: number): boolean {
     const fresh = this.nodes.set(id, node);
@@ -165,11 +211,15 @@ export class Stream implements BigObject {
     this.freeNode(node);
   }
 
-  /** Makes sure that the node can hold `bytes`: opens it, and returns its number, maybe a new one; 0 when memory is out. */
+  /** Makes sure that the node can be changed and hold `bytes`: opens it, and returns its number, maybe a new one; 0 when memory is out. */
   private room(id: StreamId, node: number, bytes: number): number {
     open(node);
-    if (node < HUGE_BASE && bytes + SLACK <= usableBytes(node)) return node;
+    if (node < HUGE_BASE && bytes + SLACK <= usableBytes(node)) {
+      this.frozen?.changing(node, nodeB, nodeLp);
+      return node;
+    }
     if (node >= HUGE_BASE) {
+      this.frozen?.changing(node, nodeB, nodeLp);
       this.blockBytes -= this.sizeOf(node);
       const grown = hugeGrow(node - HUGE_BASE, bytes + SLACK, lpBytes(nodeB, nodeLp));
       this.blockBytes += this.sizeOf(node);
@@ -199,14 +249,6 @@ export class Stream implements BigObject {
     b.copy(nodeB, nodeLp, lp, lp + bytes);
     this.putNode(id, node);
     return 1;
-  }
-
-  /** Calls fn with each node's master id and listpack. */
-  *packs(): Generator<{ id: StreamId; b: Buffer; start: number; end: number }> {
-    for (const [id, node] of this.nodes) {
-      open(node);
-      yield { id, b: nodeB, start: nodeLp, end: nodeLp + lpBytes(nodeB, nodeLp) };
-    }
   }
 
   // ------------------------------------------------------------------------------------------------ adding
@@ -326,6 +368,7 @@ export class Stream implements BigObject {
     readMaster();
     if (entries === 1) this.dropNode(master, node);
     else {
+      this.frozen?.changing(node, nodeB, nodeLp);
       seeker.bury();
       this.setCounts(entries - 1, deleted + 1);
     }
@@ -384,6 +427,7 @@ export class Stream implements BigObject {
     let gone = 0;
     const before = entries;
     const buried = deleted;
+    this.frozen?.changing(this.nodes.get(master)!, nodeB, nodeLp);
     seeker.begin(this, master, ID_MAX, false);
     while (seeker.next()) {
       if (strategy === TRIM_MAXLEN ? this.count <= most : seeker.id >= id) break;
@@ -401,7 +445,7 @@ export class Stream implements BigObject {
 
   clone(): Stream | null {
     const to = new Stream();
-    for (const { id, b, start } of this.packs())
+    for (const { id, b, start } of packsOf(this))
       if (to.addNode(id, b, start) < 0) {
         while (to.freeStep(1024));
         return null;
@@ -443,7 +487,7 @@ export class StreamCursor {
   b: Buffer;
   start: number;
   end: number;
-  private stream: Stream | null;
+  private stream: NodeSource | null;
   private from: StreamId;
   private to: StreamId;
   private backwards: boolean;
@@ -487,7 +531,7 @@ export class StreamCursor {
   }
 
   /** Starts before the first entry of [from, to], or behind the last one. False when there is surely none. */
-  begin(stream: Stream, from: StreamId, to: StreamId, backwards: boolean): boolean {
+  begin(stream: NodeSource, from: StreamId, to: StreamId, backwards: boolean): boolean {
     this.stream = stream;
     this.from = from;
     this.to = to;
@@ -502,7 +546,7 @@ export class StreamCursor {
   /** Opens the node that the map has found. */
   private enter(): void {
     this.master = foundId;
-    open(this.stream!.nodes.found!);
+    openIn(this.stream!, this.stream!.nodes.found!);
     readMaster();
     this.packB = nodeB;
     this.pack = nodeLp;
@@ -532,6 +576,11 @@ export class StreamCursor {
     }
     this.nextAt = -1;
     return false;
+  }
+
+  /** True when the entry read last, its values included, is the last one of its node (forwards). */
+  atEdge(): boolean {
+    return this.nextAt < 0 || this.packB[this.nextAt] === 0xff;
   }
 
   /** Reads the head of the entry at nextAt and moves on: its flags. */

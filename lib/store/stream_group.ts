@@ -15,7 +15,7 @@ const CONSUMER_BYTES = 200;
 /** entriesRead of a group whose position is not known in numbers. */
 export const UNKNOWN_READS = -1;
 
-/** An entry that was delivered and not acknowledged. */
+/** An entry that was delivered and not acknowledged. Group.deliver changes it. */
 export interface Pending {
   /** null only while a file is loaded or XCLAIM FORCE makes one. */
   consumer: Consumer | null;
@@ -38,17 +38,37 @@ export class Consumer {
   }
 }
 
+/** A group as it was when its stream was frozen. */
+export interface GroupView {
+  name: string;
+  lastId: StreamId;
+  entriesRead: number;
+  pending: IdMap<Pending>;
+  consumers: { name: string; seenMs: number; activeMs: number; pending: IdMap<Pending> }[];
+}
+
 export class Group {
   lastId: StreamId;
   entriesRead: number;
   readonly pending: IdMap<Pending>;
   readonly consumers: Map<string, Consumer>;
+  /** A save reads the pending entries: none of them changes, others take their place. */
+  frozen: boolean;
 
   constructor(lastId: StreamId, entriesRead: number) {
     this.lastId = lastId;
     this.entriesRead = entriesRead;
+    this.frozen = false;
     this.pending = new IdMap();
     this.consumers = new Map();
+  }
+
+  /** The group as it is now: good until something changes, or, when `frozen` is set, for ever. */
+  view(name: string): GroupView {
+    const consumers = [];
+    for (const c of this.consumers.values())
+      consumers.push({ name: c.name, seenMs: c.seenMs, activeMs: c.activeMs, pending: c.pending.snapshot() });
+    return { name, lastId: this.lastId, entriesRead: this.entriesRead, pending: this.pending.snapshot(), consumers };
   }
 
   byteSize(): number {
@@ -86,6 +106,19 @@ export class Group {
     pending.consumer?.pending.delete(id);
     pending.consumer = consumer;
     consumer.pending.set(id, pending);
+  }
+
+  /** Notes another delivery of a pending entry: the entry as it is from now on. */
+  deliver(id: StreamId, pending: Pending, deliveredMs: number, deliveries: number): Pending {
+    if (!this.frozen) {
+      pending.deliveredMs = deliveredMs;
+      pending.deliveries = deliveries;
+      return pending;
+    }
+    const fresh: Pending = { consumer: pending.consumer, deliveredMs, deliveries };
+    this.pending.set(id, fresh);
+    fresh.consumer?.pending.set(id, fresh);
+    return fresh;
   }
 
   /** Strikes an entry; false when it is not pending. */

@@ -73,6 +73,8 @@ const CHUNK_MAX = 256;
 interface Chunk<V> {
   ids: StreamId[];
   values: V[];
+  /** A snapshot has it too: it is copied before it changes. */
+  shared: boolean;
 }
 
 /** What IdMap.ceil and IdMap.floor found. The value is in the map's `found`. */
@@ -118,6 +120,24 @@ export class IdMap<V> {
     return low;
   }
 
+  /** The chunk at an index, to be changed. */
+  private own(at: number): Chunk<V> {
+    const c = this.chunks[at];
+    if (!c.shared) return c;
+    const copy = { ids: c.ids.slice(), values: c.values.slice(), shared: false };
+    this.chunks[at] = copy;
+    return copy;
+  }
+
+  /** The map as it is now, for reading, whatever becomes of this one: a step for each chunk. The values are the same ones. */
+  snapshot(): IdMap<V> {
+    const to = new IdMap<V>();
+    for (const c of this.chunks) c.shared = true;
+    to.chunks = this.chunks.slice();
+    to.size = this.size;
+    return to;
+  }
+
   get(id: StreamId): V | undefined {
     const c = this.chunks[this.chunkFor(id)];
     if (c === undefined) return undefined;
@@ -131,13 +151,14 @@ export class IdMap<V> {
     if (at === this.chunks.length) {
       const last = this.chunks[at - 1];
       if (last !== undefined && last.ids.length < CHUNK_MAX) {
-        last.ids.push(id);
-        last.values.push(value);
-      } else this.chunks.push({ ids: [id], values: [value] });
+        const mine = this.own(at - 1);
+        mine.ids.push(id);
+        mine.values.push(value);
+      } else this.chunks.push({ ids: [id], values: [value], shared: false });
       this.size++;
       return true;
     }
-    const c = this.chunks[at];
+    const c = this.own(at);
     const i = lowerBound(c.ids, id);
     if (c.ids[i] === id) {
       c.values[i] = value;
@@ -147,7 +168,7 @@ export class IdMap<V> {
     c.values.splice(i, 0, value);
     if (c.ids.length > CHUNK_MAX) {
       const half = c.ids.length >> 1;
-      this.chunks.splice(at + 1, 0, { ids: c.ids.splice(half), values: c.values.splice(half) });
+      this.chunks.splice(at + 1, 0, { ids: c.ids.splice(half), values: c.values.splice(half), shared: false });
     }
     this.size++;
     return true;
@@ -161,8 +182,9 @@ export class IdMap<V> {
     if (c.ids[i] !== id) return false;
     if (c.ids.length === 1) this.chunks.splice(at, 1);
     else {
-      c.ids.splice(i, 1);
-      c.values.splice(i, 1);
+      const mine = this.own(at);
+      mine.ids.splice(i, 1);
+      mine.values.splice(i, 1);
     }
     this.size--;
     return true;

@@ -13,6 +13,7 @@ import { copyBytes } from "../bytes/copy.ts";
 import * as entry from "./entry.ts";
 import { EMBSTR, HAS_EXPIRE, HUGE, INT, KEY_HEADER, RAW, STRING } from "./entry.ts";
 import type { Keyspace } from "./keyspace.ts";
+import { hugeChanging } from "./frozen_string.ts";
 import { hashBytes } from "./seed.ts";
 
 /** Strings up to this length are reported as embstr (Redis: OBJ_ENCODING_EMBSTR_SIZE_LIMIT). */
@@ -192,8 +193,8 @@ function setHuge(ref: number, id: number, length: number): void {
 }
 
 /**
- * Makes a string at least `length` bytes long, new bytes zero, ready to be changed in place through region() (SETRANGE, SETBIT, BITFIELD,
- * HyperLogLogs). Its encoding becomes raw, as Redis' unshared strings. The ref, maybe a new one; 0 when memory is out.
+ * Makes a string at least `length` bytes long, new bytes zero, ready to be changed in place through bytesChanging() and region() (SETRANGE,
+ * SETBIT, BITFIELD, HyperLogLogs). Its encoding becomes raw, as Redis' unshared strings. The ref, maybe a new one; 0 when memory is out.
  */
 export function growString(ks: Keyspace, ref: number, length: number): number {
   const old = stringLength(ref);
@@ -238,9 +239,15 @@ export function append(ks: Keyspace, ref: number, b: Buffer, start: number, end:
 export function setRange(ks: Keyspace, ref: number, offset: number, b: Buffer, start: number, end: number): number {
   const to = growString(ks, ref, offset + end - start);
   if (to === 0) return 0;
+  bytesChanging(to, offset, offset + end - start);
   region(to);
   b.copy(valueBuffer, valueFrom + offset, start, end);
   return to;
+}
+
+/** To be called before the bytes [from, to) of a string that growString gave change in place: a save may want them as they are. */
+export function bytesChanging(ref: number, from: number, to: number): void {
+  if (entry.encodingOf(ref) === HUGE) hugeChanging(entry.valueWord(ref, KEY_HEADER, 0), from, to);
 }
 
 /** Lengthens a string from `old` to `length` bytes, the new ones undefined in an entry and zero in a huge buffer. */

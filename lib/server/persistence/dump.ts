@@ -11,6 +11,7 @@ import { NOTIFY_GENERIC } from "../../config/keyspace_events.ts";
 import { keyspaceOf, touched } from "../../commands/effects.ts";
 import { ERR, errorLine } from "../../resp/errors.ts";
 import { isLfuPolicy, setFrequency, setIdle } from "../../store/access.ts";
+import { encodingOf, typeOf } from "../../store/entry.ts";
 import { EXPIRE_IGNORE, currentExpirePolicy } from "../../store/keyspace.ts";
 import { freeLoose } from "../../store/room.ts";
 import { settings } from "../../store/settings.ts";
@@ -20,7 +21,7 @@ import { debugSwitches } from "../debug_switches.ts";
 import type { Server } from "../server.ts";
 import { RDB_VERSION, T_STRING } from "./rdb_format.ts";
 import { ALL, BOUNDS, EMPTY_KEY, FAILED, HEADERS, NO_MEMORY, attachLoose, loadValue } from "./rdb_load_value.ts";
-import { saveBig, saveValue, valueType } from "./rdb_save_value.ts";
+import { saveValue, valueType } from "./rdb_save_value.ts";
 import { RdbSource } from "./rdb_source.ts";
 import { RdbWriter, giveChunk } from "./rdb_writer.ts";
 
@@ -32,9 +33,9 @@ const BAD_FOOTER = errorLine("ERR DUMP payload version or checksum are wrong");
 /** The DUMP payload of an entry. */
 export function dumpEntry(ref: number, version: number, compress: boolean): Buffer {
   return sealed(version, compress, (w) => {
-    const type = valueType(ref, version);
+    const type = valueType(typeOf(ref), encodingOf(ref), version);
     w.byte(type);
-    if (saveValue(w, ref, type)) for (const big = saveBig(w, ref, type); !big.next().done;);
+    saveValue(w, ref, type);
   });
 }
 

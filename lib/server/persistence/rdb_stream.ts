@@ -7,9 +7,10 @@
 import { clock } from "../../time/clock.ts";
 import { lpFirst, lpValid } from "../../store/packed/listpack.ts";
 import { freeObject } from "../../store/objects.ts";
-import { Stream, looseStream, nodeValid, streamOf } from "../../store/stream.ts";
-import { Group } from "../../store/stream_group.ts";
-import { type IdMap, type StreamId, makeId, msOf, seqOf } from "../../store/stream_id.ts";
+import type { FrozenStream } from "../../store/frozen_stream.ts";
+import { Stream, looseStream, nodeValid, packsOf } from "../../store/stream.ts";
+import { Group, type GroupView } from "../../store/stream_group.ts";
+import { type StreamId, makeId, msOf, seqOf } from "../../store/stream_id.ts";
 import { distanceFromFirst } from "../../store/stream_lag.ts";
 import { T_STREAM_LISTPACKS, T_STREAM_LISTPACKS_2, T_STREAM_LISTPACKS_3 } from "./rdb_format.ts";
 import type { RdbSource } from "./rdb_source.ts";
@@ -35,12 +36,12 @@ function saveId(w: RdbWriter, id: StreamId): void {
   for (const part of [msOf(id), seqOf(id)]) w.lengthPair(Number(part >> 32n), Number(part & LOW32));
 }
 
-/** Writes a stream; yields now and then. It must not change meanwhile. */
-export function* saveStream(w: RdbWriter, ref: number, type: number): Generator<void, void> {
-  const s = streamOf(ref);
-  w.length(s.nodes.size);
+/** Writes a stream; yields now and then. */
+export function* saveStream(w: RdbWriter, view: FrozenStream, type: number): Generator<void, void> {
+  const s = view.numbers;
+  w.length(view.nodes.size);
   let n = 1;
-  for (const { id, b, start, end } of s.packs()) {
+  for (const { id, b, start, end } of packsOf(view)) {
     putId(id);
     w.string(raw, 0, 16);
     w.string(b, start, end);
@@ -53,9 +54,9 @@ export function* saveStream(w: RdbWriter, ref: number, type: number): Generator<
     saveId(w, s.maxDeletedId);
     w.length(s.added);
   }
-  w.length(s.groups.size);
-  for (const [name, group] of s.groups) {
-    w.text(name);
+  w.length(view.groups.length);
+  for (const group of view.groups) {
+    w.text(group.name);
     saveId(w, group.lastId);
     if (type !== T_STREAM_LISTPACKS) {
       // -1, unknown, is written as the uint64 of all ones.
@@ -66,7 +67,7 @@ export function* saveStream(w: RdbWriter, ref: number, type: number): Generator<
   }
 }
 
-function* saveGroup(w: RdbWriter, group: Group, type: number): Generator<void, void> {
+function* saveGroup(w: RdbWriter, group: GroupView, type: number): Generator<void, void> {
   w.length(group.pending.size);
   let n = 1;
   for (const [id, pending] of group.pending) {
@@ -76,13 +77,13 @@ function* saveGroup(w: RdbWriter, group: Group, type: number): Generator<void, v
     w.length(pending.deliveries);
     if (n++ % PENDING_A_STEP === 0) yield;
   }
-  w.length(group.consumers.size);
-  for (const consumer of group.consumers.values()) {
+  w.length(group.consumers.length);
+  for (const consumer of group.consumers) {
     w.text(consumer.name);
     w.millis(consumer.seenMs);
     if (type === T_STREAM_LISTPACKS_3) w.millis(consumer.activeMs);
     w.length(consumer.pending.size);
-    for (const [id] of consumer.pending as IdMap<unknown>) {
+    for (const [id] of consumer.pending) {
       putId(id);
       w.raw(raw, 0, 16);
       if (n++ % PENDING_A_STEP === 0) yield;

@@ -2,7 +2,10 @@
  * Writing a point-in-time image of all databases while the server goes on: what stands between the store's cut (store/snapshot.ts) and a sink.
  *
  *   store walk --due refs--> Snapshot.step(budget) --> Encoder --> RdbWriter --chunks--> sink: a file, replicas' sockets, the AOF's base
- *   store hook --an entry that is about to change-->   /   (written first; while a big collection is being written: into `aside`)
+ *   store hook --an entry that is about to change-->   /   (written first; while a big value is being written: into `aside`)
+ *
+ * A big value is never written at once: whoever comes to it first, walk or hook, freezes it (store/frozen_value.ts), and it is written in
+ * slices as it was. What the hook has frozen waits in `queue` and goes before the walk's next entry, so that little is kept for it.
  *
  * HOT while saving: the hook runs inside commands. Driving it (how much of the time, where the bytes go) is the job's of snapshot_job.ts.
  */
@@ -10,6 +13,7 @@ import type { Dict } from "../../store/dict.ts";
 import { RefList } from "../../store/dict.ts";
 import { KEY_HEADER, keyLength, valueLength } from "../../store/entry.ts";
 import type { Keyspace } from "../../store/keyspace.ts";
+import { type FrozenValue, freezeValue, isBigValue, thawValue } from "../../store/frozen_value.ts";
 import { beginSnapshot, endSnapshot, isDue, markDone, walkDatabase, walkStep } from "../../store/snapshot.ts";
 import { clock, readClock } from "../../time/clock.ts";
 import { CommandEncoder, timestampLine } from "./command_encoder.ts";
@@ -28,10 +32,11 @@ export interface SnapshotOptions extends RdbOptions {
 /** Keys handed out by the walk at once, and between two looks at the clock. */
 const KEYS_A_WALK = 32;
 const KEYS_A_LOOK = 8;
-/** More bytes than this aside end the wait for a big collection: it is then written to its end at once. */
+/** More bytes than this aside, or so many big values in the queue, and the snapshot asks for all the time there is. */
 const ASIDE_MAX = 32 * 1024 * 1024;
+const QUEUE_MAX = 64;
 
-/** Entries that changed while a big collection was being written: RDB bytes that follow it. */
+/** Entries that changed while a big value was being written: RDB bytes that follow it. */
 class Aside implements ChunkSink {
   readonly chunks: Buffer[] = [];
   bytes = 0;
@@ -55,9 +60,11 @@ export class Snapshot {
   private selected: number;
   private readonly list: RefList;
   private index: number;
-  /** The big collection that is being written, its ref, and what must follow it. */
+  /** The big value that is being written, how, and what must follow it. */
   private big: Generator<void, void> | null;
-  private bigRef: number;
+  private bigValue: FrozenValue | null;
+  /** Big values that were frozen because they were about to change. */
+  private readonly queue: FrozenValue[];
   private readonly encoder: Encoder;
   private aside: Aside | null;
   private asideEncoder: Encoder | null;
@@ -78,7 +85,8 @@ export class Snapshot {
     this.list = new RefList(64);
     this.index = 0;
     this.big = null;
-    this.bigRef = 0;
+    this.bigValue = null;
+    this.queue = [];
     this.aside = null;
     this.asideEncoder = null;
     this.asideSelected = -1;
@@ -108,6 +116,10 @@ export class Snapshot {
         if (!this.advanceBig(end)) return false;
         if (++keys >= maxKeys) return false;
       }
+      if (this.queue.length > 0) {
+        this.startBig(this.queue.shift()!);
+        continue;
+      }
       if (this.index === this.list.count) {
         this.index = 0;
         if (!walkStep(Math.min(KEYS_A_WALK, maxKeys), this.list)) break;
@@ -118,8 +130,11 @@ export class Snapshot {
       const ref = this.list.refs[this.index++];
       // 0: the hook has written it meanwhile.
       if (ref === 0 || !isDue(ref)) continue;
-      this.startEntry(walkDatabase(), ref);
-      if (this.big !== null) continue;
+      if (isBigValue(ref)) {
+        this.startBig(this.freeze(walkDatabase(), ref));
+        continue;
+      }
+      this.writeEntry(walkDatabase(), ref);
       if (++keys >= maxKeys) return false;
       if (keys % KEYS_A_LOOK === 0 && readClock() >= end) return false;
     }
@@ -136,6 +151,10 @@ export class Snapshot {
   private finish(complete: boolean): void {
     this.over = true;
     this.big = null;
+    if (this.bigValue !== null) thawValue(this.bigValue);
+    for (const v of this.queue) thawValue(v);
+    this.bigValue = null;
+    this.queue.length = 0;
     this.asideEncoder?.writer.dispose();
     endSnapshot(complete);
     if (complete) this.encoder.foot();
@@ -149,34 +168,40 @@ export class Snapshot {
     this.savedEarlyBytes += keyLength(ref, KEY_HEADER) + valueLength(ref);
     // The walk may hold it in its hand.
     for (let i = this.index; i < this.list.count; i++) if (this.list.refs[i] === ref) this.list.refs[i] = 0;
-    if (this.big !== null) {
-      if (ref === this.bigRef) {
-        this.advanceBig(Infinity);
-        return;
-      }
-      if (this.aside !== null && this.aside.bytes > ASIDE_MAX) this.advanceBig(Infinity);
-    }
-    if (this.big === null) {
-      this.startEntry(db, ref);
-      if (this.big !== null) this.advanceBig(Infinity);
-      return;
-    }
-    this.putAside(db, ref);
+    if (isBigValue(ref)) this.queue.push(this.freeze(db, ref));
+    else if (this.big === null) this.writeEntry(db, ref);
+    else this.putAside(db, ref);
   }
 
-  /** Writes an entry; one with a big collection is only begun: `big` is then set. */
-  private startEntry(db: number, ref: number): void {
-    if (db !== this.selected) {
-      this.selected = db;
-      this.select(this.encoder, db);
-    }
-    if (this.encoder.entry(ref)) {
-      this.big = this.encoder.big(ref);
-      this.bigRef = ref;
-      return;
-    }
+  /** So much waits that the snapshot should go on rather than make room for clients. */
+  get pressed(): boolean {
+    return this.queue.length > QUEUE_MAX || (this.aside !== null && this.aside.bytes > ASIDE_MAX);
+  }
+
+  private writeEntry(db: number, ref: number): void {
+    this.selectMain(db);
+    this.encoder.entry(ref);
     markDone(ref);
     this.processed++;
+  }
+
+  /** Holds a big value as it is: its entry may change and go. */
+  private freeze(db: number, ref: number): FrozenValue {
+    const v = freezeValue(db, ref);
+    markDone(ref);
+    return v;
+  }
+
+  private startBig(v: FrozenValue): void {
+    this.selectMain(v.db);
+    this.bigValue = v;
+    this.big = this.encoder.big(v);
+  }
+
+  private selectMain(db: number): void {
+    if (db === this.selected) return;
+    this.selected = db;
+    this.select(this.encoder, db);
   }
 
   private select(encoder: Encoder, db: number): void {
@@ -184,14 +209,14 @@ export class Snapshot {
     this.sized[db] = true;
   }
 
-  /** Goes on with the big collection until `end` (a clock value). True when it is written. */
+  /** Goes on with the big value until `end` (a clock value). True when it is written. */
   private advanceBig(end: number): boolean {
     const big = this.big!;
     while (!big.next().done) if (end !== Infinity && readClock() >= end) return false;
-    markDone(this.bigRef);
+    thawValue(this.bigValue!);
     this.processed++;
     this.big = null;
-    this.bigRef = 0;
+    this.bigValue = null;
     this.appendAside();
     return true;
   }
@@ -208,7 +233,7 @@ export class Snapshot {
       this.asideSelected = db;
       this.select(encoder, db);
     }
-    if (encoder.entry(ref)) for (const all = encoder.big(ref); !all.next().done;);
+    encoder.entry(ref);
     markDone(ref);
     this.processed++;
   }

@@ -5,9 +5,10 @@
  */
 import { idleSeconds, isLfuPolicy, lfuOf } from "../../store/access.ts";
 import { UNIT_MASK, m32, m8 } from "../../store/arena.ts";
-import { KEY_HEADER, expireOf, keyLength, keyStart } from "../../store/entry.ts";
+import { KEY_HEADER, encodingOf, expireOf, keyLength, keyStart, typeOf } from "../../store/entry.ts";
+import type { FrozenValue } from "../../store/frozen_value.ts";
 import { OP_EXPIRE_MS, OP_FREQ, OP_FUNCTION2, OP_IDLE, OP_RESIZEDB, OP_SELECTDB } from "./rdb_format.ts";
-import { saveBig, saveValue, valueType } from "./rdb_save_value.ts";
+import { saveFrozen, saveValue, valueType } from "./rdb_save_value.ts";
 import type { RdbWriter } from "./rdb_writer.ts";
 
 export interface Encoder {
@@ -16,10 +17,10 @@ export interface Encoder {
   head(): void;
   /** What follows belongs to database `db`. `sizes`, the first time: its keys, and those that expire. */
   select(db: number, sizes: readonly [number, number] | null): void;
-  /** Writes an entry; true: it is a big collection of which only the beginning is written, `big` does the rest. */
-  entry(ref: number): boolean;
-  /** Writes the rest of an entry; yields now and then. It must not change meanwhile. */
-  big(ref: number): Generator<void, void>;
+  /** Writes an entry whose value is small. */
+  entry(ref: number): void;
+  /** Writes a big value with its key; yields now and then. */
+  big(v: FrozenValue): Generator<void, void>;
   /** What stands behind all data; everything goes to the sink. */
   foot(): void;
 }
@@ -69,32 +70,39 @@ export class RdbEncoder implements Encoder {
     w.length(sizes[1]);
   }
 
-  entry(ref: number): boolean {
+  /** What stands before a key: when it expires, its access word, its type. */
+  private preface(expire: number, access: number, type: number): void {
     const w = this.writer;
-    const expire = expireOf(ref);
     if (expire >= 0) {
       w.byte(OP_EXPIRE_MS);
       w.millis(expire);
     }
     if (this.options.access) {
-      const word = m32[ref >>> 23][((ref & UNIT_MASK) << 1) + 2];
       if (isLfuPolicy()) {
         w.byte(OP_FREQ);
-        w.byte(lfuOf(word));
+        w.byte(lfuOf(access));
       } else {
         w.byte(OP_IDLE);
-        w.length(idleSeconds(word));
+        w.length(idleSeconds(access));
       }
     }
-    const type = valueType(ref, this.options.version);
     w.byte(type);
-    const start = keyStart(ref, KEY_HEADER);
-    w.string(m8[ref >>> 23], start, start + keyLength(ref, KEY_HEADER));
-    return saveValue(w, ref, type);
   }
 
-  big(ref: number): Generator<void, void> {
-    return saveBig(this.writer, ref, valueType(ref, this.options.version));
+  entry(ref: number): void {
+    const w = this.writer;
+    const type = valueType(typeOf(ref), encodingOf(ref), this.options.version);
+    this.preface(expireOf(ref), m32[ref >>> 23][((ref & UNIT_MASK) << 1) + 2], type);
+    const start = keyStart(ref, KEY_HEADER);
+    w.string(m8[ref >>> 23], start, start + keyLength(ref, KEY_HEADER));
+    saveValue(w, ref, type);
+  }
+
+  *big(v: FrozenValue): Generator<void, void> {
+    const type = valueType(v.type, v.encoding, this.options.version);
+    this.preface(v.expireMs, v.access, type);
+    this.writer.string(v.key, 0, v.key.length);
+    yield* saveFrozen(this.writer, v, type);
   }
 
   foot(): void {

@@ -85,7 +85,12 @@ export class SnapshotJob {
     const delay = this.options.delayUs();
     if (delay !== 0 && from < this.notBefore) return this.schedule(Math.min(this.notBefore - from, DELAY_LOOK_MS));
     if (this.complete) return this.end();
-    this.complete = this.snapshot.step(SLICE_MS, delay === 0 ? Infinity : 1);
+    try {
+      this.complete = this.snapshot.step(SLICE_MS, delay === 0 ? Infinity : 1);
+    } catch (error) {
+      // A bug of ours: a failed save, and the server goes on.
+      return this.abort(`snapshot: ${(error as Error).stack ?? String(error)}`);
+    }
     const took = readClock() - from;
     if (delay !== 0) {
       // Keys that were written ahead of their turn take their time, too.
@@ -96,7 +101,7 @@ export class SnapshotJob {
     }
     if (this.complete) return this.end();
     const work = this.options.workDone();
-    const busy = work !== this.seenWork;
+    const busy = work !== this.seenWork && !this.snapshot.pressed;
     this.seenWork = work;
     if (!this.sink.full()) this.schedule(busy ? took * (BUSY_SHARE - 1) : 0);
   }

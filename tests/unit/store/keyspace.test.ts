@@ -451,6 +451,10 @@ test("a flushed database is empty at once and its memory comes back in slices; b
   const freed: string[] = [];
   const big = (name: string, count: number) => ({
     count,
+    frozen: null,
+    freeze: (): never => {
+      throw new Error("nothing is saved here");
+    },
     byteSize: () => 0,
     clone: () => null,
     freeStep(n: number) {
