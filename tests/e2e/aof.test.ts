@@ -250,3 +250,16 @@ test("BGREWRITEAOF inside EXEC waits for its end, with AOF off as well", async (
   await until("the rewrite", async () => (await server.info("persistence"))["aof_last_rewrite_time_sec"] !== "-1");
   expect((await server.info("stats"))["total_forks"]).toBe("1");
 });
+
+test("WAITAOF on a server without replicas tells of what is synced, again and again", async () => {
+  await using server = await startServer("redisha", { ...conf, appendfsync: "no" });
+  const wire = await Wire.connect(server.port);
+  for (let i = 0; i < 3; i++) {
+    await wire.do("INCR", "n");
+    expect(await wire.do("WAITAOF", 1, 0, 20)).toBe("[(0), (0)]");
+    // What is left over from the policy before is synced as soon as there is one that syncs.
+    await wire.do("CONFIG", "SET", "appendfsync", "everysec");
+    expect(await wire.do("WAITAOF", 1, 0, 0)).toBe("[(1), (0)]");
+    await wire.do("CONFIG", "SET", "appendfsync", "no");
+  }
+}, 60_000);

@@ -11,7 +11,7 @@ import { Wire } from "../support/wire.ts";
 // The machine may be busy.
 setDefaultTimeout(90000);
 
-const ELEMENTS = 24_000;
+const ELEMENTS = 12_000;
 const BATCH = 1000;
 
 async function fill(w: Wire): Promise<void> {
@@ -42,8 +42,8 @@ async function change(w: Wire): Promise<void> {
     await w.do("ZREMRANGEBYRANK", "zset", 100, 101);
     await w.do("RPUSH", "list", `tail ${i}`);
     await w.do("LPUSH", "list", `head ${i}`);
-    await w.do("LSET", "list", n % 20_000, `changed ${i}`);
-    await w.do("LINSERT", "list", "AFTER", `element ${20_000 + i * 3}`, `between ${i}`);
+    await w.do("LSET", "list", n % 8_000, `changed ${i}`);
+    await w.do("LINSERT", "list", "AFTER", `element ${8_000 + i * 3}`, `between ${i}`);
     await w.do("LTRIM", "list", 2, -3);
     await w.do("XADD", "stream", "*", "field", `new ${i}`);
     await w.do("XDEL", "stream", `${1 + ((i * 31) % 2000)}-0`);

@@ -97,7 +97,7 @@ export class SnapshotJob {
       const keys = this.snapshot.processed - this.delayedKeys;
       this.notBefore = Math.max(this.notBefore, from - DELAY_DEBT_MS) + keys * (delay > 0 ? delay / 1000 : 0.001 / -delay);
       this.delayedKeys = this.snapshot.processed;
-      return this.schedule(this.notBefore - clock.monoMs);
+      return this.schedule(Math.min(this.notBefore - clock.monoMs, DELAY_LOOK_MS));
     }
     if (this.complete) return this.end();
     const work = this.options.workDone();

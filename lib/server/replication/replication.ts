@@ -204,6 +204,8 @@ export class Replication implements Consumer {
 
   /** A command of our own making in the stream: PING, GETACK. */
   private feedOwn(bytes: Buffer): void {
+    // Bytes that nobody keeps would look like a stream: offsets would stand still behind them, and WAITAOF answer before the sync.
+    if (!this.buffer.keeps) return;
     this.buffer.append(bytes, 0, bytes.length);
     this.server.dispatcher.needsBeforeFlush = true;
   }

@@ -103,6 +103,8 @@ export class AofWriter implements Consumer {
       this.policy = c.choice("appendfsync");
       this.stamps = c.bool("aof-timestamp-enabled");
       this.quiet = c.bool("no-appendfsync-on-rewrite");
+      // What the policy before has left is due at once.
+      if (this.fd >= 0 && !this.holding) this.secondsSync(clock.nowMs);
     });
   }
 
@@ -167,8 +169,9 @@ export class AofWriter implements Consumer {
     if (this.holding) return;
     readClock();
     this.write();
-    if (this.policy === "always" && this.unsynced && !this.keepsQuiet) this.holdForSync();
-    else this.server.dispatcher.flushAll();
+    if (this.policy === "always" && this.unsynced && !this.keepsQuiet) return this.holdForSync();
+    this.secondsSync(clock.nowMs);
+    this.server.dispatcher.flushAll();
   }
 
   private holdForSync(): void {
@@ -275,12 +278,12 @@ export class AofWriter implements Consumer {
     this.unsynced = false;
     this.syncFd = fd;
     this.syncStartMs = clock.nowMs;
+    this.lastSyncMs = clock.nowMs;
     this.slowTold = false;
     const started = performance.now();
     fdatasync(fd, (error) => {
       readClock();
       this.syncFd = -1;
-      this.lastSyncMs = clock.nowMs;
       // The file has been left meanwhile.
       if (fd !== this.fd) {
         this.finish(fd, this.leftOffset);
@@ -321,10 +324,15 @@ export class AofWriter implements Consumer {
       );
       return;
     }
-    if (!this.unsynced || this.policy === "no" || this.keepsQuiet) return;
     // The policy has become `always` since: nobody's reply waits for what is there.
-    if (this.policy === "everysec" && nowMs - this.lastSyncMs < 1000) return;
-    this.sync(() => undefined);
+    if (this.policy === "always" && this.unsynced && !this.keepsQuiet) this.sync(() => undefined);
+    else this.secondsSync(nowMs);
+  }
+
+  /** everysec: a second after the last sync began the next one is due. */
+  private secondsSync(nowMs: number): void {
+    if (this.policy !== "everysec" || !this.unsynced || this.isSyncing || this.keepsQuiet) return;
+    if (nowMs - this.lastSyncMs >= 1000) this.sync(() => undefined);
   }
 
   // ------------------------------------------------------------------------------------------------ files
