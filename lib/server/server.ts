@@ -31,7 +31,7 @@ import { FLAG } from "../commands/table/row.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../log/log.ts";
 import { ERR } from "../resp/errors.ts";
-import { usedMemory } from "../store/arena.ts";
+import { heldMemory, usedMemory } from "../store/arena.ts";
 import { setTouching } from "../store/access.ts";
 import { typeOf } from "../store/entry.ts";
 import type { Keyspace } from "../store/keyspace.ts";
@@ -239,10 +239,10 @@ export class Server implements Mode {
     return BASE_BYTES + usedMemory() + this.service.registry.allMemoryBytes + parts.replicationMemory().buffer + parts.aofBufferBytes();
   }
 
-  /** What of it maxmemory does not count, because evicting keys makes more of it. Redis freeMemoryGetNotCountedMemory. */
+  /** What of it maxmemory does not count, because evicting keys makes more of it, or of what a save still reads. Redis freeMemoryGetNotCountedMemory. */
   uncountedMemory(): number {
     const { buffer, backlog } = this.parts.replicationMemory();
-    return Math.max(0, buffer - backlog) + this.parts.aofBufferBytes();
+    return Math.max(0, buffer - backlog) + this.parts.aofBufferBytes() + heldMemory();
   }
 
   /** Closes or opens a gate (clients/command.ts) for everybody. */

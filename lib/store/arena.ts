@@ -351,6 +351,16 @@ export function countExternal(deltaBytes: number): void {
   externalBytes += deltaBytes;
 }
 
+let heldBytes = 0;
+
+/** Counts memory that commands have given up and that a save still reads: it is a part of the rest, and not to be had by evicting. */
+export function countHeld(deltaBytes: number): void {
+  heldBytes += deltaBytes;
+}
+export function heldMemory(): number {
+  return heldBytes;
+}
+
 /** Everything the store keeps: live blocks, huge values, tables. This is what maxmemory looks at. */
 export function usedMemory(): number {
   return liveBytes + hugeBytes + externalBytes;
@@ -475,7 +485,9 @@ export function hugeLetGo(id: number, buffer: Buffer): void {
   const isFreed = held.get(id)!;
   held.delete(id);
   if (huge[id] !== buffer) releaseExternal(buffer.buffer as unknown as SharedArrayBuffer, 0, buffer.length);
-  if (isFreed) hugeFree(id);
+  if (!isFreed) return;
+  heldBytes -= hugeTouched[id];
+  hugeFree(id);
 }
 
 /** A buffer for a value of `length` bytes (zeroed): its id, or 0 when memory is out. */
@@ -509,6 +521,7 @@ export function hugeGrow(id: number, length: number, keep: number): boolean {
 export function hugeFree(id: number): void {
   if (held.has(id)) {
     held.set(id, true);
+    heldBytes += hugeTouched[id];
     return;
   }
   const old = huge[id]!;

@@ -7,7 +7,7 @@
  * What a look-up of a hash finds is left in `gotB`, `gotStart`, `gotEnd`. Members and fields are limited to BLOCK_MAX bytes, values are not.
  * Leaves out the packed encodings and when a collection becomes a big one: set.ts, hash.ts.
  */
-import { HUGE_MIN, alloc, copyBlock, free, huge, hugeAlloc, hugeFree, hugeGrow, m8, fits, usableBytes } from "./arena.ts";
+import { HUGE_MIN, alloc, copyBlock, countHeld, free, huge, hugeAlloc, hugeFree, hugeGrow, m8, fits, usableBytes } from "./arena.ts";
 import { RefList, hashOf } from "./dict.ts";
 import {
   ELEMENT_HEADER,
@@ -232,11 +232,18 @@ export class BigHash extends BigSet {
 
   /** What lies aside is no longer a part of the hash. */
   protected override keep(ref: number): void {
-    if (encodingOf(ref) === HUGE) this.hugeBytes -= hugeSize(valueWord(ref, ELEMENT_HEADER, 4));
+    if (encodingOf(ref) === HUGE) {
+      const bytes = hugeSize(valueWord(ref, ELEMENT_HEADER, 4));
+      this.hugeBytes -= bytes;
+      countHeld(bytes);
+    }
     super.keep(ref);
   }
   override freeKept(ref: number): void {
-    if (encodingOf(ref) === HUGE) hugeFree(valueWord(ref, ELEMENT_HEADER, 0));
+    if (encodingOf(ref) === HUGE) {
+      countHeld(-hugeSize(valueWord(ref, ELEMENT_HEADER, 4)));
+      hugeFree(valueWord(ref, ELEMENT_HEADER, 0));
+    }
     free(ref);
   }
 

@@ -10,7 +10,7 @@
  * grow and shrink meanwhile: the walk is a scan (dict.ts), and what it meets a second time is stamped.
  */
 import { leafAt, indexAt, previous, refAt, setPosition, type Order } from "./btree.ts";
-import { UNIT_MASK, m32 } from "./arena.ts";
+import { UNIT_MASK, countHeld, m32, usableBytes } from "./arena.ts";
 import { Dict, RefList } from "./dict.ts";
 import { ELEMENT_HEADER } from "./entry.ts";
 
@@ -134,6 +134,7 @@ export class FrozenElements {
   /** Takes an element over that has left the table and is due. */
   keep(ref: number): void {
     this.kept.push(ref);
+    countHeld(usableBytes(ref));
   }
 
   /** The next element, 0 when all were handed out. It stays as it is until the next call. */
@@ -169,7 +170,7 @@ export class FrozenElements {
         const ref = kept.refs[kept.count - 1];
         if (due(ref, generation)) return ref;
         kept.count--;
-        this.owner.freeKept(ref);
+        this.free(ref);
       }
       if (this.cursor < 0) return 0;
       if (scans === SCANS_A_CALL) {
@@ -186,11 +187,16 @@ export class FrozenElements {
     }
   }
 
+  private free(ref: number): void {
+    countHeld(-usableBytes(ref));
+    this.owner.freeKept(ref);
+  }
+
   /** The save needs nothing more: frees what was kept. */
   finish(): void {
     if (this.current !== 0) stamp(this.current, this.owner.generation);
     this.current = 0;
-    for (let i = 0; i < this.kept.count; i++) this.owner.freeKept(this.kept.refs[i]);
+    for (let i = 0; i < this.kept.count; i++) this.free(this.kept.refs[i]);
     this.kept.clear();
     this.owner.thaw(this.over && this.given === this.count);
     this.over = true;

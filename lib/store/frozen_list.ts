@@ -8,7 +8,7 @@
  * the old head, reading kept bytes where there are any, gives the list of the cut. (Elements that stand alone never change in place.)
  * A view that is registered nowhere walks a list that does not change meanwhile.
  */
-import { m8 } from "./arena.ts";
+import { countHeld, m8, usableBytes } from "./arena.ts";
 import { RefList } from "./dict.ts";
 import { lpNext, lpFirst, elEnd, elIsInt, elStart, elWrite, lpRead } from "./packed/listpack.ts";
 import { bodyOf, freeBlock, gotB, gotEnd, gotStart, isPlain, nextOf, packBytes, readPlain } from "./quicklist_node.ts";
@@ -67,6 +67,7 @@ export class FrozenList {
   keeps(node: number): boolean {
     if (this.fresh.has(node)) return false;
     this.blocks.push(node);
+    countHeld(usableBytes(node));
     return true;
   }
 
@@ -99,7 +100,10 @@ export class FrozenList {
   /** The save needs nothing more: frees what was kept. */
   finish(): void {
     this.node = 0;
-    for (let i = 0; i < this.blocks.count; i++) freeBlock(this.blocks.refs[i]);
+    for (let i = 0; i < this.blocks.count; i++) {
+      countHeld(-usableBytes(this.blocks.refs[i]));
+      freeBlock(this.blocks.refs[i]);
+    }
     this.blocks.clear();
     this.thaw();
   }

@@ -6,7 +6,7 @@
  * By encoding: frozen_elements.ts (sets, hashes, sorted sets), frozen_list.ts, frozen_stream.ts, frozen_string.ts. Freezing takes no time to
  * speak of, and commands that change a frozen value pay for what they touch. Small values are not frozen: they are written at once.
  */
-import { UNIT_MASK, m32 } from "./arena.ts";
+import { UNIT_MASK, countHeld, m32 } from "./arena.ts";
 import type { BigZSet } from "./big_zset.ts";
 import type { BigHash, BigSet } from "./elements.ts";
 import * as entry from "./entry.ts";
@@ -64,7 +64,9 @@ export function freezeValue(db: number, ref: number): FrozenValue {
 /** Nobody needs the value of the cut any more. */
 export function thawValue(v: FrozenValue): void {
   v.part.finish();
-  if (v.type !== STRING && v.part.orphan) freeObject(v.object as BigObject);
+  if (v.type === STRING || !v.part.orphan) return;
+  countHeld(-v.object.byteSize());
+  freeObject(v.object as BigObject);
 }
 
 // ------------------------------------------------------------------------------------------------------------------------ visits

@@ -5,7 +5,7 @@
  * Freeing: small ones go at once, large ones are queued and freed in slices from cron (freeSome), so that no DEL takes long.
  * Implemented by the big set, hash, sorted set, list and stream; their encodings are named in entry.ts.
  */
-import { countExternal } from "./arena.ts";
+import { countExternal, countHeld } from "./arena.ts";
 import { KEY_HEADER, valueWord } from "./entry.ts";
 
 /** What every big collection does for the keyspace. */
@@ -75,6 +75,7 @@ export function takeObject(id: number): BigObject {
 export function freeObject(object: BigObject, now = false): void {
   if (object.frozen !== null) {
     object.frozen.orphan = true;
+    countHeld(object.byteSize());
     return;
   }
   if (!now && object.count > FREE_AT_ONCE) {

@@ -9,7 +9,20 @@
  * The layout is Redis' (t_stream.c), because RDB and DUMP carry it. Deleted entries stay as tombstones until their node goes.
  * Consumer groups are in stream_group.ts; what commands make of all this is in commands/stream*.ts.
  */
-import { HUGE_MIN, UNIT_MASK, alloc, countExternal, free, huge, hugeAlloc, hugeFree, hugeGrow, m8, usableBytes } from "./arena.ts";
+import {
+  HUGE_MIN,
+  UNIT_MASK,
+  alloc,
+  countExternal,
+  countHeld,
+  free,
+  huge,
+  hugeAlloc,
+  hugeFree,
+  hugeGrow,
+  m8,
+  usableBytes,
+} from "./arena.ts";
 import { STREAM, STREAM_NODES, KEY_HEADER, setValueWord } from "./entry.ts";
 import { FrozenStream, type NodeSource } from "./frozen_stream.ts";
 import type { Keyspace } from "./keyspace.ts";
@@ -167,7 +180,10 @@ export class Stream implements BigObject, NodeSource {
   private thaw(blocks: number[]): void {
     this.frozen = null;
     for (const group of this.groups.values()) group.frozen = false;
-    for (const node of blocks) freeBlock(node);
+    for (const node of blocks) {
+      countHeld(-this.sizeOf(node));
+      freeBlock(node);
+    }
   }
 
   byteSize(): number {
@@ -200,6 +216,7 @@ export class Stream implements BigObject, NodeSource {
   private freeNode(node: number): void {
     this.blockBytes -= this.sizeOf(node);
     if (this.frozen === null || !this.frozen.keeps(node)) freeBlock(node);
+    else countHeld(this.sizeOf(node));
   }
   private putNode(id: StreamId, node: number): boolean {
     const fresh = this.nodes.set(id, node);
