@@ -1,5 +1,5 @@
 /**
- * Pauses: CLIENT PAUSE, FAILOVER, SHUTDOWN and MIGRATE make clients wait. COLD; dispatch sees two gate bits.
+ * Pauses: CLIENT PAUSE, FAILOVER, SHUTDOWN, MIGRATE and short loads make clients wait. COLD; dispatch sees two gate bits.
  *
  *   begin(reason, until, actions) --> gates --dispatch refuses--> postpone(client): FLAG_POSTPONED, in line
  *   over, or less strict than before --> everyone in line goes on, in order, and may be stopped again
@@ -15,6 +15,7 @@ export const PAUSE_BY_COMMAND = 0;
 export const PAUSE_BY_SHUTDOWN = 1;
 export const PAUSE_BY_FAILOVER = 2;
 export const PAUSE_BY_MIGRATE = 3;
+export const PAUSE_BY_LOADING = 4;
 
 /** What is paused. */
 export const PAUSE_CLIENT_ALL = 1;
@@ -47,7 +48,7 @@ export class Pause {
   constructor(dispatcher: Dispatcher, resume: (client: Client) => void) {
     this.dispatcher = dispatcher;
     this.resume = resume;
-    this.reasons = [0, 1, 2, 3].map(() => ({ untilMs: 0, actions: 0 }));
+    this.reasons = [0, 1, 2, 3, 4].map(() => ({ untilMs: 0, actions: 0 }));
     this.actions = 0;
     this.onChange = null;
     this.line = [];

@@ -23,6 +23,7 @@ import {
 } from "../clients/command.ts";
 import type { Dispatcher } from "../clients/dispatch.ts";
 import type { Mode } from "../clients/mode.ts";
+import { PAUSE_BY_LOADING, PAUSE_CLIENT_ALL } from "../clients/pause.ts";
 import { Service } from "../clients/service.ts";
 import { defaultSettings } from "../clients/settings.ts";
 import { Tls } from "../clients/tls.ts";
@@ -48,6 +49,8 @@ const ENDS_MULTI = new Set(["exec", "discard", "quit", "reset"]);
 
 /** What an empty server keeps: the tables of commands and directives, the logs' and parts' objects. The runtime itself is not counted. */
 const BASE_BYTES = 1024 * 1024;
+/** Loads shorter than this are a pause for clients, longer ones are told. */
+const HELD_LOAD_MS = 100;
 
 /** How a server is to end. */
 export interface ShutdownWish {
@@ -151,6 +154,8 @@ export class Server implements Mode {
   replicaExpires: ReplicaExpires | null;
   /** A data set is being loaded: nothing is saved, nothing expires. */
   loading: boolean;
+  /** Until it fires clients wait for the load. */
+  private heldLoad: ReturnType<typeof setTimeout> | null;
   /** It is loaded beside the old one, which clients go on reading (repl-diskless-load swapdb). */
   asyncLoading: boolean;
   loadProgress: LoadProgress | null;
@@ -178,6 +183,7 @@ export class Server implements Mode {
     this.infoParts = new Map();
     this.replicaExpires = null;
     this.loading = false;
+    this.heldLoad = null;
     this.asyncLoading = false;
     this.loadProgress = null;
     this.lastLoaded = null;
@@ -257,13 +263,28 @@ export class Server implements Mode {
     this.parts.libraries.clear();
   }
 
-  /** A load begins or is over. `progress`: what INFO tells of it. `aside`: the old data set is served meanwhile. */
-  setLoading(loading: boolean, progress: LoadProgress | null = null, aside = false): void {
+  /**
+   * A load begins or is over. `progress`: what INFO tells of it. `aside`: the old data set is served meanwhile. `held`: clients wait for the
+   * first HELD_LOAD_MS, and only then are answered -LOADING; the original loads a small data set in one go, and its clients notice nothing.
+   */
+  setLoading(loading: boolean, progress: LoadProgress | null = null, aside = false, held = false): void {
     this.loading = loading;
     this.asyncLoading = loading && aside;
     if (this.loadProgress !== null) this.lastLoaded = this.loadProgress.info;
     this.loadProgress = progress;
-    this.setGate(GATE_LOADING, loading && !aside);
+    if (this.heldLoad !== null) clearTimeout(this.heldLoad);
+    this.heldLoad = null;
+    const holds = loading && !aside && held;
+    this.setGate(GATE_LOADING, loading && !aside && !held);
+    const { pause } = this.service;
+    if (holds) {
+      pause.begin(PAUSE_BY_LOADING, Infinity, PAUSE_CLIENT_ALL);
+      this.heldLoad = setTimeout(() => {
+        this.heldLoad = null;
+        this.setGate(GATE_LOADING, true);
+        pause.end(PAUSE_BY_LOADING);
+      }, HELD_LOAD_MS);
+    } else pause.end(PAUSE_BY_LOADING);
     this.setGate(GATE_ASYNC_LOADING, this.asyncLoading);
   }
 

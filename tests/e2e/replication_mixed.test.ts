@@ -330,3 +330,26 @@ test("a diskless snapshot that takes seconds has nothing else between its bytes"
 test.skipIf(hasRedis)("the original is not installed", () => {
   console.warn(`SKIPPED: ${originals.server} is not installed`);
 });
+
+test("clients of a replica that takes a small data set wait for it, and see neither -LOADING nor a gap", async () => {
+  await using master = await startServer("redisha", { save: "", "repl-diskless-sync-delay": 0 });
+  await using replica = await startServer("redisha", { save: "" });
+  await master.cli("set", "key", "there");
+  await follow(replica, master);
+  const w = await Wire.connect(replica.port);
+  const seen = new Set<string>();
+  let stop = false;
+  const reading = (async () => {
+    while (!stop) seen.add(await w.do("GET", "key"));
+  })();
+  for (let i = 0; i < 6; i++) {
+    await replica.cli("replicaof", "no", "one");
+    await replica.cli("set", "other", String(i));
+    await follow(replica, master);
+  }
+  stop = true;
+  await reading;
+  w.close();
+  expect(Number((await master.info("stats"))["sync_full"])).toBe(7);
+  expect([...seen]).toEqual(['"there"']);
+});

@@ -62,6 +62,8 @@ export interface LoadWish {
   options?: Partial<LoadOptions>;
   /** It goes beside the old data, which is served meanwhile. */
   async?: boolean;
+  /** Clients wait for it at first, instead of being refused (Server.setLoading). */
+  held?: boolean;
 }
 
 const seconds = (): number => Math.floor(clock.nowMs / 1000);
@@ -449,7 +451,7 @@ export class Persistence {
       server.setLoading(false);
       wish.done(end);
     });
-    server.setLoading(true, this.loading, wish.async ?? false);
+    server.setLoading(true, this.loading, wish.async ?? false, wish.held ?? false);
     return this.loading;
   }
 

@@ -221,6 +221,7 @@ export class Transfer {
     const feeder = (this.feeder = new FileFeeder(opened.fd, source));
     this.loading = persistence.loadFrom(source, {
       totalBytes: opened.size,
+      held: true,
       starved: () => feeder.more(),
       done: (end) => {
         feeder.close();
@@ -264,6 +265,7 @@ export class Transfer {
     const source = (this.source = new RdbSource(persistence.checksums));
     this.loading = persistence.loadFrom(source, {
       totalBytes: this.totalBytes,
+      held: true,
       // What we have is the same data at an earlier time: it is served until the new one is here.
       async: swap && this.replId === repl.replid,
       options: this.beside === null ? {} : { databases: this.beside, loadFunction: (code) => this.libraries!.load(code) },
