@@ -1,9 +1,12 @@
 /** Append only files on the compiled file: nothing acknowledged is lost by kill -9, rewrites under load, cut tails, both ways with the original. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { appendFileSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { hasRedis, startServer, tempDir, until, type Kind, type Program } from "../support/programs.ts";
 import { Wire } from "../support/wire.ts";
+
+// The machine may be busy.
+setDefaultTimeout(60000);
 
 const conf = { appendonly: "yes", save: "" };
 

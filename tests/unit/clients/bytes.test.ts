@@ -1,9 +1,12 @@
 /** Bytes as they may come: one at a time, in odd pieces, broken, random. Nothing but the connection that sent them may suffer. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { until } from "../../support/programs.ts";
 import { Wire } from "../../support/wire.ts";
 import { SmallServer } from "./small_mode.ts";
+
+// The machine may be busy.
+setDefaultTimeout(60000);
 
 const request = (...args: string[]): string => `*${args.length}\r\n${args.map((a) => `$${a.length}\r\n${a}\r\n`).join("")}`;
 

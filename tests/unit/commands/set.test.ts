@@ -2,11 +2,14 @@
  * Set commands: what a reply or the installed Redis 7.0 does not show. Propagation, notifications, memory, the order of replies of Redis 7.2's
  * listpack sets. Replies are compared in tests/diff/set.test.ts.
  */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { setRuns } from "../../../lib/commands/set.ts";
 import { usedMemory } from "../../../lib/store/arena.ts";
 import { encodingNames, encodingOf } from "../../../lib/store/entry.ts";
 import { Local } from "../../support/local.ts";
+
+// The machine may be busy.
+setDefaultTimeout(60000);
 
 const members = (n: number, prefix = "member:") => Array.from({ length: n }, (_, i) => `${prefix}${i}`);
 const list = (reply: string) => JSON.parse(reply.replace("~", "")) as string[];
