@@ -69,6 +69,7 @@ export function wentDown(engine: Engine, server: Server, reason: string): void {
   coolDown(engine, server);
   const moved = emptyQueue(server);
   say(engine, back, 1, downLine(server.path, server.config.backup, reason, counts(back, server, moved.length)));
+  remainsDrained(engine, server);
   leave(engine, server, moved);
   for (const t of server.trackers) if (!t.isUp && !t.inMaintenance) wentDown(engine, t, ` via ${server.path}`);
 }
@@ -79,8 +80,14 @@ export function wentUp(engine: Engine, server: Server, reason: string): void {
   changed(server, true);
   warmUp(engine, server, () => upAgain(engine, server));
   say(engine, back, 5, upLine(server.path, server.config.backup, reason, counts(back, server, 0)));
+  remainsDrained(engine, server);
   arrived(engine, server);
   for (const t of server.trackers) if (t.isUp) wentUp(engine, t, ` via ${server.path}`);
+}
+/** Its health has changed while it is drained, which it stays. */
+function remainsDrained(engine: Engine, server: Server): void {
+  if (server.admin !== "drain") return;
+  say(engine, server.backend, 5, `${server.config.backup ? "Backup Server" : "Server"} ${server.path} remains in forced drain mode.`);
 }
 /** The end of a slow start is told once more. */
 function upAgain(engine: Engine, server: Server): void {
