@@ -34,7 +34,7 @@ help() {
   echo '  format      rewrite the sources in the project'"'"'s format'
   echo '  package     build, then make deb, tar.gz, npm tarball and Containerfile in build/packages'
   echo '  docs        write docs/tables from the rows of the code'
-  echo '  bench NAME  build, then measure against the originals: server, proxy, sentinel, failover, memory'
+  echo '  bench NAME  build, then measure against the originals: server, proxy, sentinel, failover, histories, memory'
 }
 case "${1:-build}" in
   build) build ;;

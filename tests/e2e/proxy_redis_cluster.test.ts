@@ -113,6 +113,7 @@ redis-cluster 127.0.0.1:${cluster.nodes[0]!.port} 127.0.0.1:${cluster.nodes[1]!.
       const i = await victim.info("replication");
       return i["slave0"]!.includes(`offset=${i["master_repl_offset"]},`);
     });
+    for (const x of actors) if (x instanceof Popper) x.crashes++;
     await victim.stop("SIGKILL");
     await until(
       "its replica to be promoted",

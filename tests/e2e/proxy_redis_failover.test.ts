@@ -1,10 +1,11 @@
 /**
  * Mode redis through failovers: writers of every kind, transactions, blocked clients and subscribers through one proxy, or two at once, in
- * front of real and of our own sets. FAILOVERS=100 for a long run; a few by default.
+ * front of real and of our own sets. FAILOVERS=100 for a long run; a few by default. `bench histories` counts what this asserts.
  */
 import { expect, test } from "bun:test";
 import { PipelineWriter, Popper, Subscriber, TransactionWriter, type Actor } from "../support/history.ts";
-import { hasRedis, until, type Kind, type Program } from "../support/programs.ts";
+import { failover, redisConfig, WAYS } from "../support/failovers.ts";
+import { hasRedis, until, type Kind } from "../support/programs.ts";
 import { startProxy } from "../support/proxy.ts";
 import { Fleet } from "../support/sentinel_fleet.ts";
 import { Wire } from "../support/wire.ts";
@@ -13,63 +14,14 @@ import { Wire } from "../support/wire.ts";
 const failovers = (kind: Kind): number => Number(process.env["FAILOVERS"] ?? (kind === "redis" ? 1 : 3));
 const WRITERS = Number(process.env["WRITERS"] ?? 12);
 
-function config(fleet: Fleet, more = ""): string {
-  return `defaults
-mode redis
-timeout connect 3s
-timeout server 60s
-timeout client 60s
-listen redis
-bind 127.0.0.1:{port}
-${more}sentinel m ${fleet.sentinels.map((s) => `127.0.0.1:${s.port}`).join(" ")}
-`;
-}
-
-const WAYS = ["kill -9", "planned", "SIGSTOP"] as const;
-
-/** One failover of this kind; the old master is back as a replica at its end. */
-async function failover(fleet: Fleet, old: Program, how: (typeof WAYS)[number]): Promise<Program> {
-  await until(
-    "the set to be whole",
-    async () => {
-      const i = await old.info("replication");
-      return i["role"] === "master" && i["connected_slaves"] === String(fleet.servers.length - 1) && (await fleet.quiet());
-    },
-    60_000,
-  );
-  if (how === "kill -9") await old.stop("SIGKILL");
-  else if (how === "SIGSTOP") old.kill("SIGSTOP");
-  else
-    await until("the failover to be accepted", async () => {
-      const said = await fleet.sentinels[0]!.cli("sentinel", "failover", "m");
-      return said === "OK" || said.includes("INPROG") || (await fleet.agreed()) !== String(old.port);
-    });
-  const master = await until(
-    "another master",
-    async () => {
-      const port = await fleet.agreed();
-      if (port === "" || port === String(old.port)) return null;
-      const s = fleet.servers.find((x) => x.port === Number(port))!;
-      return (await s.info("replication"))["role"] === "master" ? s : null;
-    },
-    60_000,
-  );
-  if (how === "kill -9") {
-    old.start();
-    await old.ready();
-  } else if (how === "SIGSTOP") old.kill("SIGCONT");
-  await fleet.follows(old, master);
-  return master;
-}
-
 for (const kind of ["redis", "redisha"] as Kind[]) {
   const count = failovers(kind);
   test.skipIf(!hasRedis)(
     `${kind === "redis" ? "the originals" : "ours throughout"}: ${count} failovers, every history holds`,
     async () => {
       await using fleet = await Fleet.start({ replicas: 2, sentinels: [kind, kind, kind], server: kind });
-      await using first = await startProxy("redisha", config(fleet));
-      await using second = await startProxy("redisha", config(fleet));
+      await using first = await startProxy("redisha", redisConfig(fleet));
+      await using second = await startProxy("redisha", redisConfig(fleet));
       const actors: Actor[] = [new Popper("p0"), new Popper("p1"), new TransactionWriter("t0"), new TransactionWriter("t1")];
       for (let i = 0; i < WRITERS; i++) actors.push(new PipelineWriter(`w${i}`));
       const runs = actors.map((a, i) => a.run((i % 3 === 2 ? second : first).port));
@@ -100,7 +52,7 @@ for (const kind of ["redis", "redisha"] as Kind[]) {
 
 test.skipIf(!hasRedis)("no master for too long: what waits is answered, connections stay and go on", async () => {
   await using fleet = await Fleet.start({ replicas: 1, sentinels: ["redis"], quorum: 1, downAfterMs: 60_000 });
-  await using proxy = await startProxy("redisha", config(fleet, "redis-hold 700ms\n"));
+  await using proxy = await startProxy("redisha", redisConfig(fleet, "redis-hold 700ms\n"));
   const a = await Wire.connect(proxy.port);
   const b = await Wire.connect(proxy.port);
   expect(await a.do("SET", "k", "1")).toBe("+OK");

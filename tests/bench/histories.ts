@@ -1,0 +1,84 @@
+/**
+ * `bench histories [FAILOVERS] [WRITERS] [SERVERS] [PROXY]`: many failovers under load, in turn kill -9, SENTINEL FAILOVER, SIGSTOP and an
+ * orderly stop and start, and what the clients' histories have to say at the end (tests/support/history.ts). SERVERS is redis or redisha
+ * (servers and Sentinels), PROXY redisha (mode redis), haproxy (the article's checks) or both. One line of JSON each:
+ *
+ *   rounds   what clients have done: a pipeline of five requests, a transaction, or a push and a pop
+ *   cut      connections that ended under a client     errors   replies by their first word     unknown   requests of unknown result
+ *   lost     acknowledged effects that are not there   doubled  effects that are there too often           wrong  anything else
+ *   planned  unknown results, cuts and errors of the planned ones alone
+ */
+import { failover, haproxyConfig, redisConfig, WAYS } from "../support/failovers.ts";
+import { PipelineWriter, Popper, TransactionWriter, type Actor } from "../support/history.ts";
+import { until, type Kind } from "../support/programs.ts";
+import { startProxy } from "../support/proxy.ts";
+import { Fleet } from "../support/sentinel_fleet.ts";
+
+type ProxyKind = "redisha" | "haproxy";
+
+function sum(actors: Actor[], of: (a: Actor) => number): number {
+  return actors.reduce((n, a) => n + of(a), 0);
+}
+const trouble = (actors: Actor[]) => ({
+  unknown: sum(actors, (a) => a.unknowns),
+  cut: sum(actors, (a) => a.cuts),
+  errors: sum(actors, (a) => a.errors.length),
+});
+
+async function measure(servers: Kind, proxyKind: ProxyKind, count: number, writers: number): Promise<void> {
+  await using fleet = await Fleet.start({ replicas: 2, sentinels: [servers, servers, servers], server: servers });
+  await using proxy = await startProxy(proxyKind, proxyKind === "haproxy" ? haproxyConfig(fleet) : redisConfig(fleet));
+  await Bun.sleep(3000); // HAProxy's servers start up, and replicas among them
+  const actors: Actor[] = [new Popper("p0"), new Popper("p1"), new TransactionWriter("t0"), new TransactionWriter("t1")];
+  for (let i = 0; i < writers; i++) actors.push(new PipelineWriter(`w${i}`));
+  for (const a of actors) a.reconnects = proxyKind === "haproxy";
+  const runs = actors.map((a) => a.run(proxy.port));
+  const started = Date.now();
+  const ways: Record<string, number> = {};
+  const planned = { unknown: 0, cut: 0, errors: 0 };
+  let master = fleet.master;
+  let stuck = "";
+  try {
+    for (let n = 0; n < count; n++) {
+      const how = WAYS[n % WAYS.length]!;
+      const was = trouble(actors);
+      master = await failover(fleet, master, how);
+      const before = actors.map((a) => a.done);
+      await until("everybody to get on", () => actors.every((a, i) => a.cut || a.done > before[i]! + 5), 60_000);
+      ways[how] = (ways[how] ?? 0) + 1;
+      const is = trouble(actors);
+      if (how === "planned") for (const k of ["unknown", "cut", "errors"] as const) planned[k] += is[k] - was[k];
+    }
+  } catch (error) {
+    stuck = String(error);
+  }
+  for (const a of actors) a.stop = true;
+  await Promise.race([Promise.all(runs), Bun.sleep(20_000)]);
+  const errors: Record<string, number> = {};
+  for (const e of actors.flatMap((a) => a.errors)) errors[e.split(" ")[0]!] = (errors[e.split(" ")[0]!] ?? 0) + 1;
+  const found = await Promise.all(actors.map((a) => a.findings(master.port)));
+  const totals = { lost: 0, doubled: 0, wrong: 0 };
+  for (const f of found) for (const k of ["lost", "doubled", "wrong"] as const) totals[k] += f[k].length;
+  const { unknown, cut } = trouble(actors);
+  const seconds = Math.round((Date.now() - started) / 1000);
+  const line = {
+    proxy: proxyKind,
+    servers,
+    failovers: ways,
+    seconds,
+    rounds: sum(actors, (a) => a.done),
+    cut,
+    errors,
+    unknown,
+    ...totals,
+    planned,
+  };
+  console.log(JSON.stringify(stuck === "" ? line : { ...line, stuck }));
+  for (const f of found.flatMap((x) => [...x.lost, ...x.doubled, ...x.wrong]).slice(0, 10)) console.error(f);
+}
+
+export async function bench(args: string[]): Promise<void> {
+  const [count = "8", writers = "50", servers = "redis", proxy = "both"] = args;
+  for (const kind of ["redisha", "haproxy"] as const)
+    if (proxy === kind || proxy === "both") await measure(servers as Kind, kind, Number(count), Number(writers));
+}
