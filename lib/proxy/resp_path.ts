@@ -45,6 +45,8 @@ export interface RespHost {
   readonly isOver: boolean;
   /** `redis-replay` of the backend. */
   readonly replay: "readonly" | "idempotent" | "none";
+  /** What a command that is not in the table is to a failover. */
+  classOf(command: string): number;
   sendUp(bytes: Buffer): void;
   sendDown(bytes: Buffer): void;
   /** Bytes given to sendUp that the kernel has not taken yet. */
@@ -228,7 +230,7 @@ export class RespPath {
   /** One whole request, chunk[at, end) with what was held back before it; counts it in and says whether it goes on. */
   private request(chunk: Buffer, at: number, end: number, length: number): number {
     const row = this.requests.row;
-    let kind = row === null ? is.UNSAFE : this.classes[row.id];
+    let kind = row === null ? this.foreign(chunk, at, end) : this.classes[row.id];
     if (kind === is.CONTAINER) kind = this.classOfSub(chunk, at, end);
     const size = length + this.extra;
     if (kind === is.SAFE || kind === is.UNSAFE || kind === is.BLOCKING || kind === is.IDEMPOTENT) {
@@ -281,6 +283,10 @@ export class RespPath {
     const sub = Buffer.from(words[1] ?? "", "latin1");
     const row = this.table.findSub(this.requests.row!, sub, 0, sub.length);
     return row === null ? is.UNSAFE : this.classes[row.id];
+  }
+  private foreign(chunk: Buffer, at: number, end: number): number {
+    const name = this.partial > 0 ? "" : (argumentsOf(stripBlank(this.text(chunk, at, end)))[0] ?? "");
+    return name === "" ? is.UNSAFE : this.session.classOf(name);
   }
   private text(chunk: Buffer, at: number, end: number): Buffer {
     const here = chunk.subarray(at, end);

@@ -201,7 +201,13 @@ export class ServerProbe {
   }
   private gotInfo(link: Link, r: Reply | undefined, waiting: boolean): void {
     if (r === undefined || link !== this.link) return;
+    this.server.heardMs = this.askedMs;
     this.askedMs = 0;
+    if (r instanceof ReplyError && r.code === "BUSY" && this.reachable) {
+      // A long script: it is who it was, and tells everybody else that it is busy, too.
+      if (waiting) this.answerWaiters();
+      return;
+    }
     if (typeof r !== "string" || this.loading) {
       // -LOADING, -NOAUTH, -DENIED: it lives, but its word is not to be had
       this.setReachable(false);

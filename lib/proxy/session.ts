@@ -13,6 +13,7 @@ import type { Conn, ConnHandler } from "../net/conn.ts";
 import { assign, chooseBackend, dequeue, enqueue, nextFor, nextWaiting } from "./assign.ts";
 import { proxyHeader } from "../net/proxy_protocol.ts";
 import type { Engine } from "./engine.ts";
+import { UNSAFE } from "./core/request_class.ts";
 import { RespPath, type RespHost } from "./resp_path.ts";
 import { looksLikeResp } from "./resp_words.ts";
 import { Parting } from "./parting.ts";
@@ -413,6 +414,9 @@ export class Session extends Pump<Session> implements Timed, RespHost {
 
   get replay(): "readonly" | "idempotent" | "none" {
     return this.back?.config.replay ?? "readonly";
+  }
+  classOf(): number {
+    return UNSAFE;
   }
   get isOver(): boolean {
     return this.state === CLOSED;

@@ -43,6 +43,8 @@ export class Server implements Candidate {
   queued: number;
   maxconn: number;
   turn: number;
+  /** When the authority asked the last question that it has answered, on a connection that nobody shares (nowMs); 0: never. */
+  heardMs: number;
   /** Waiting for a slot here, first come first served. */
   readonly queue: Session[];
   /** Connected or connecting to it. */
@@ -108,6 +110,7 @@ export class Server implements Candidate {
     this.queued = 0;
     this.maxconn = s.maxconn;
     this.turn = 0;
+    this.heardMs = 0;
     this.queue = [];
     this.sessions = new Set();
     this.changedMs = Date.now();

@@ -14,6 +14,9 @@ import { until, type Kind } from "../support/programs.ts";
 import { startProxy } from "../support/proxy.ts";
 import { Fleet } from "../support/sentinel_fleet.ts";
 
+/** Long enough that a busy machine's pauses are no failovers. */
+const DOWN_AFTER_MS = 2000;
+
 type ProxyKind = "redisha" | "haproxy";
 
 function sum(actors: Actor[], of: (a: Actor) => number): number {
@@ -26,7 +29,12 @@ const trouble = (actors: Actor[]) => ({
 });
 
 async function measure(servers: Kind, proxyKind: ProxyKind, count: number, writers: number): Promise<void> {
-  await using fleet = await Fleet.start({ replicas: 2, sentinels: [servers, servers, servers], server: servers });
+  await using fleet = await Fleet.start({
+    replicas: 2,
+    sentinels: [servers, servers, servers],
+    server: servers,
+    downAfterMs: DOWN_AFTER_MS,
+  });
   await using proxy = await startProxy(proxyKind, proxyKind === "haproxy" ? haproxyConfig(fleet) : redisConfig(fleet));
   await Bun.sleep(3000); // HAProxy's servers start up, and replicas among them
   const actors: Actor[] = [new Popper("p0"), new Popper("p1"), new TransactionWriter("t0"), new TransactionWriter("t1")];
@@ -51,6 +59,8 @@ async function measure(servers: Kind, proxyKind: ProxyKind, count: number, write
     }
   } catch (error) {
     stuck = String(error);
+    const port = await until("a master that all agree on", () => fleet.agreed(), 60_000);
+    master = fleet.servers.find((s) => s.port === Number(port))!;
   }
   for (const a of actors) a.stop = true;
   await Promise.race([Promise.all(runs), Bun.sleep(20_000)]);

@@ -19,6 +19,7 @@ import { SERVER_ROWS } from "../../lib/config/haproxy_server.ts";
 import { LEVELS } from "../../lib/proxy/admin/command.ts";
 import { COMMANDS, OWN as API_OWN } from "../../lib/proxy/admin/table.ts";
 import { PROCESS, STATS } from "../../lib/proxy/http/metrics.ts";
+import { METRICS } from "../../lib/proxy/redis/report.ts";
 import { ROWS } from "../../lib/config/redis_rows.ts";
 import { IMMUTABLE, OWN, RECORD, type Row as ConfigRow } from "../../lib/config/row.ts";
 import { sentinelHint, sentinelStatements } from "../../lib/config/sentinel_conf.ts";
@@ -137,10 +138,7 @@ function metrics(): string {
   for (const { file, text } of sources("lib"))
     for (const [, name, kind, help] of text.matchAll(/\(\s*"((?:redisha|haproxy)_[a-z_]+)",\s*"(gauge|counter)",\s*"([^"]*)"/g))
       rows.push([code(name), kind, cell(help), code(file)]);
-  // Mode redis: family("redis_clients", "help", "gauge", ...).
-  for (const { file, text } of sources("lib/proxy/redis"))
-    for (const [, name, help, kind] of text.matchAll(/family\(\s*"([a-z_]+)",\s*"([^"]*)",\s*"(gauge|counter)"/g))
-      rows.push([code(`redisha_${name}`), kind, cell(help), code(file)]);
+  for (const m of METRICS) rows.push([code(m.name), m.type, cell(m.help), code("lib/proxy/redis/report.ts")]);
   const exporter = "lib/proxy/http/metrics.ts";
   for (const [field, text] of Object.entries(PROCESS)) {
     const [name, counter] = text.split(" ");

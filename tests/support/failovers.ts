@@ -58,7 +58,28 @@ export async function failover(fleet: Fleet, old: Program, how: Way): Promise<Pr
       const said = await fleet.sentinels[0]!.cli("sentinel", "failover", "m");
       return said === "OK" || said.includes("INPROG") || (await fleet.agreed()) !== String(old.port);
     });
-  const master = await until(
+  let master = await another(fleet, old);
+  if (how === "SIGSTOP") old.kill("SIGCONT");
+  else if (how !== "planned") {
+    old.start();
+    await old.ready();
+  }
+  // On a busy machine one that is only slow may be found down, too: whoever is the master in the end.
+  await until(
+    `${old.port} to follow the new master`,
+    async () => {
+      master = await another(fleet, old);
+      const i = await old.info("replication");
+      return i["role"] === "slave" && i["master_port"] === String(master.port) && i["master_link_status"] === "up";
+    },
+    60_000,
+  );
+  return master;
+}
+
+/** The master that all Sentinels name and that says so itself, once it is not `old`. */
+function another(fleet: Fleet, old: Program): Promise<Program> {
+  return until(
     "another master",
     async () => {
       const port = await fleet.agreed();
@@ -68,11 +89,4 @@ export async function failover(fleet: Fleet, old: Program, how: Way): Promise<Pr
     },
     60_000,
   );
-  if (how === "SIGSTOP") old.kill("SIGCONT");
-  else if (how !== "planned") {
-    old.start();
-    await old.ready();
-  }
-  await fleet.follows(old, master);
-  return master;
 }

@@ -1,17 +1,12 @@
 /** `show redis ...` and `set redis failover`: what mode redis knows and does (redis/report.ts, planned.ts). Rows of the Runtime API. COLD. */
-import type { Engine } from "../engine.ts";
 import type { Board } from "../redis/board.ts";
-import { bigText, commandsText, heldText, hotKeysText, pinnedText, slowText, trafficOf } from "../redis/report.ts";
+import { bigText, boardsOf, commandsText, heldText, hotKeysText, pinnedText, slowText, trafficOf } from "../redis/report.ts";
 import { type Call, type Command, command } from "./command.ts";
 
-/** The sections in mode redis. */
-export function boards(engine: Engine): Board[] {
-  return [...engine.backends.values()].flatMap((b) => (b.board === null ? [] : [b.board as Board]));
-}
 const show =
   (text: (board: Board) => string): Command["run"] =>
   ({ engine }) =>
-    boards(engine).map(text).join("\n") || "No section is in mode redis.\n";
+    boardsOf(engine).map(text).join("\n") || "No section is in mode redis.\n";
 
 /** Begins in the background: how it ends is in the log. */
 function failover({ engine, args }: Call): string {
@@ -33,7 +28,7 @@ export const REDIS: Command[] = [
     "show redis traffic",
     "what the dashboard shows of mode redis, as JSON (redisha)",
     0,
-    ({ engine }) => `${JSON.stringify(boards(engine).map(trafficOf))}\n`,
+    ({ engine }) => `${JSON.stringify(boardsOf(engine).map(trafficOf))}\n`,
   ),
   command("set redis failover <backend>", "a failover without losses (redisha)", 2, failover),
 ];

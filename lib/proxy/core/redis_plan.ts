@@ -30,10 +30,13 @@ export const DENIED = 11;
 export const FORBIDDEN = 13;
 /** Pinned, behind a write of ours on the same connection. */
 export const WAIT = 12;
+/** Its script is kept for the next master, or all of them are forgotten; then shared. */
+export const SCRIPT = 14;
+export const FLUSH_SCRIPTS = 15;
 
 const BY_NAME: Record<string, number> = {
   hello: HELLO, auth: AUTH, select: SELECT, reset: RESET, quit: QUIT, publish: PUBLISH, xread: XREAD, xreadgroup: XREAD, wait: WAIT,
-  waitaof: WAIT,
+  waitaof: WAIT, eval: SCRIPT, "eval_ro": SCRIPT, "script|load": SCRIPT, "script|flush": FLUSH_SCRIPTS,
   // A server that runs a long script, or is paused, hears these only where nothing waits in front of them.
   shutdown: PIN, debug: PIN, failover: PIN, "script|kill": PIN, "function|kill": PIN, "client|pause": PIN, "client|unpause": PIN,
   "client|id": LOCAL, "client|info": LOCAL, "client|list": LOCAL, "client|kill": LOCAL, "client|getname": LOCAL, "client|setname": LOCAL,

@@ -5,9 +5,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { dashboard, pageHeaders } from "../../page/page.ts";
-import { boards } from "../admin/commands_redis.ts";
 import type { Engine } from "../engine.ts";
-import { trafficOf } from "../redis/report.ts";
+import { boardsOf, trafficOf } from "../redis/report.ts";
 import { Frontend } from "../state.ts";
 import { objects } from "../stats/columns.ts";
 import { PERIOD_MS, type Samples } from "../stats/history.ts";
@@ -47,7 +46,7 @@ function liveData(engine: Engine, now: number): object {
     healthy,
     sets,
     proxies: fronts.map((f) => ({ address: f.name, state: `${f.active} ${f.active === 1 ? "client" : "clients"}` })),
-    traffic: boards(engine).map(trafficOf),
+    traffic: boardsOf(engine).map(trafficOf),
     unanswered: [],
     findings: [],
     charts: [

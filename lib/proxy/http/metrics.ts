@@ -1,9 +1,10 @@
 /**
  * The Prometheus exporter (http-request use-service prometheus-exporter): HAProxy's metric names, types and labels over the columns of
- * `show stat` and the fields of `show info`. COLD. `?scope=`, `?no-maint` and `?metrics=` narrow it down as there.
+ * `show stat` and the fields of `show info`; what mode redis knows beyond that is with the backends. COLD. `?scope=`, `?no-maint` and `?metrics=` narrow it down as there.
  */
 import { INFO } from "../admin/info.ts";
 import type { Engine } from "../engine.ts";
+import { boardsOf, metricsText } from "../redis/report.ts";
 import { Backend, Frontend, Server } from "../state.ts";
 import { COLUMNS, objects, stateWord, valueOf, type Column, type StatObject } from "../stats/columns.ts";
 import type { HttpAnswer } from "./request.ts";
@@ -99,6 +100,7 @@ export function metrics(engine: Engine, target: string): HttpAnswer {
     const own = all.filter(kind.is);
     for (const c of COLUMNS) family(engine, out, c, kind, own, shown);
   }
+  if (inScope("backend")) out.push(metricsText(boardsOf(engine), shown));
   return {
     status: 200,
     headers: [

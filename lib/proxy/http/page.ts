@@ -5,6 +5,8 @@
 import type { ProxyConfig } from "../../config/haproxy_model.ts";
 import { haproxyVersionNumber } from "../../cli/version.ts";
 import type { Engine } from "../engine.ts";
+import type { Board } from "../redis/board.ts";
+import { boardsOf, usedRows } from "../redis/report.ts";
 import { Backend, Frontend, Server } from "../state.ts";
 import { selected, stateWord, valueOf, COLUMNS, type StatFilter, type StatObject } from "../stats/columns.ts";
 import type { Topology } from "../stats/topology.ts";
@@ -85,6 +87,10 @@ export function page(engine: Engine, p: ProxyConfig, o: PageOptions): string {
 <body><header><h1>${escape(title)}</h1>${s.description === "" ? "" : `<p>${escape(s.description)}</p>`}${facts(engine, s.hideVersion)}${links(o)}</header>
 <main>${TOLD[o.told] === undefined ? "" : `<p class="told" role="status">${TOLD[o.told]}</p>`}
 ${topologies.map(topology).join("\n")}
+${boardsOf(engine)
+  .filter((b) => s.scope.length === 0 || s.scope.includes(b.backend.name))
+  .map(commandTable)
+  .join("\n")}
 ${[...groups].map(([name, all]) => section(engine, name, all, o)).join("\n")}
 </main><footer>${legend()}</footer></body></html>
 `;
@@ -109,7 +115,7 @@ function legend(): string {
 function topology(t: Topology): string {
   const sentinels = t.sentinels.map(
     (x) =>
-      `<li class="node ${x.state === "connected" ? "up" : "down"}"><b>Sentinel</b> <span>${escape(x.address)}</span><small>${escape(x.says)}</small></li>`,
+      `<li class="node ${x.state === "up" ? "up" : "down"}"><b>Sentinel</b> <span>${escape(x.address)}</span><small>${escape(x.says)}</small></li>`,
   );
   const node = (x: Topology["servers"][number]): string => {
     const kind = x.chosen ? "master" : x.role;
@@ -130,6 +136,27 @@ function topology(t: Topology): string {
   return `<section class="topology"><h2>${escape(t.backend)}${t.name === "" ? "" : ` <small>${escape(t.name)}</small>`}</h2>
 <ul class="row">${sentinels.join("") || '<li class="node unchecked"><b>no Sentinel is known</b></li>'}</ul><p class="arrow">name the master</p>
 <ul class="row">${masters.map(node).join("") || waiting}</ul>${others.length === 0 ? "" : `<p class="arrow">replicates to</p><ul class="row">${others.map(node).join("")}</ul>`}</section>`;
+}
+
+/** Most of mode redis' work is done by few commands. */
+const COMMANDS_MAX = 12;
+
+/** Mode redis: what is asked and how long it takes, what failovers did to requests, the keys asked for most. */
+function commandTable(b: Board): string {
+  const { meter, backend } = b;
+  const ms = (id: number, share: number): string => `<td>${meter.percentile(id, share).toFixed(2)}</td>`;
+  const rows = usedRows(b)
+    .slice(0, COMMANDS_MAX)
+    .map(
+      ({ id, name }) =>
+        `<tr class="server"><th scope="row">${escape(name)}</th><td>${short(meter.calls[id])}</td><td>${short(meter.errors[id])}</td><td>${short(meter.bytes[id])}B</td>${ms(id, 0.5)}${ms(id, 0.99)}${ms(id, 0.999)}</tr>`,
+    );
+  const facts = [["Clients", b.clients.size], ["with a connection of their own", b.pins.size], ["waiting now", b.held.size], ["Sent again", meter.replayed], ["Result unknown", meter.unknown], ["Not executed", meter.unavailable], ["Bytes lost", backend.lostBytes]] as const; // prettier-ignore
+  const hot = meter.hot.top(5).map((k) => `${escape(k.key)} ${(100 * k.share).toFixed(0)} %`);
+  const head = ["", "Calls", "Errors", "Out", "p50 ms", "p99 ms", "p99.9 ms"].map((h) => `<th scope="col">${h}</th>`).join("");
+  return `<section class="redis"><h2>${escape(backend.name)} <small>mode redis</small></h2>
+<dl class="facts">${facts.map(([name, n]) => `<div><dt>${name}</dt><dd>${short(n)}</dd></div>`).join("")}</dl>
+<div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>${rows.join("\n")}</tbody></table></div>${hot.length === 0 ? "" : `<p>Hot keys: ${hot.join(", ")}</p>`}</section>`;
 }
 
 const HEAD = ["", "State", "Sessions", "most", "total", "in 3 min", "In", "Out", "Queue", "Errors", "Retries", "Check", "Weight"];

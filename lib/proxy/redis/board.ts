@@ -24,10 +24,12 @@ import { FLAG, NO_KEYS, type Row } from "../../commands/table/row.ts";
 import { finished } from "./accept.ts";
 import type { RedisClient } from "./client.ts";
 import { Cluster } from "./cluster.ts";
+import { Foreign } from "./foreign.ts";
 import { Login } from "./login.ts";
 import { Meter } from "./meter.ts";
 import type { Pinned } from "./pinned.ts";
 import { Pool } from "./pool.ts";
+import { Scripts } from "./scripts.ts";
 import { CLOSED, DIALING, LOST, PARTING, UP, type SharedUpstream } from "./shared.ts";
 import type { Users } from "./users.ts";
 
@@ -54,6 +56,10 @@ export class Board implements Switchboard {
   /** Requests so far, for sampling. */
   sampled: number;
   readonly login: Login;
+  readonly scripts: Scripts;
+  readonly foreign: Foreign;
+  /** Ends what the next master is being told before it is used. */
+  private teaching: (() => void) | null;
   readonly users: Users | null;
   readonly replay: "readonly" | "idempotent" | "none";
   readonly clients: Set<RedisClient>;
@@ -85,6 +91,9 @@ export class Board implements Switchboard {
     this.meter = new Meter(table);
     this.sampled = 0;
     this.login = new Login(this);
+    this.scripts = new Scripts();
+    this.foreign = new Foreign(this);
+    this.teaching = null;
     this.users = users;
     this.replay = backend.config.replay;
     this.clients = new Set();
@@ -143,6 +152,13 @@ export class Board implements Switchboard {
   }
   part(pool: Pool): void {
     if (--pool.clients === 0) pool.idleSinceMs = nowMs();
+  }
+  /** What makes a connection that of the first clients there are. */
+  get setup(): string[][] {
+    for (const pool of this.pools.values()) if (pool.clients > 0) return pool.setup;
+    return this.newState()
+      .restore()
+      .map((r) => r.words);
   }
   /** A pool for this state is there and works: its credentials and its database are good. */
   isKnown(state: ClientState): boolean {
@@ -304,6 +320,7 @@ export class Board implements Switchboard {
     if (!shut) this.release();
   }
   leave(server: Server): void {
+    this.stopTeaching();
     if (this.target === server) this.target = null;
     for (const up of this.allShared()) if (up.server === server && up.role.kind === "master") up.part();
     for (const pin of Array.from(this.pins)) pin.part(server);
@@ -324,8 +341,20 @@ export class Board implements Switchboard {
   }
   choose(server: Server): void {
     if (this.target !== null && this.target !== server) this.leave(this.target);
+    this.stopTeaching();
+    if (this.scripts.isEmpty) return this.enter(server);
+    this.teaching = this.scripts.teach(this, server, () => {
+      this.teaching = null;
+      this.enter(server);
+    });
+  }
+  private enter(server: Server): void {
     this.target = server;
     this.release();
+  }
+  private stopTeaching(): void {
+    this.teaching?.();
+    this.teaching = null;
   }
   isIdle(server: Server): boolean {
     for (const up of this.allShared()) if (up.server === server && up.role.kind === "master" && up.awaiting > 0) return false;
@@ -365,7 +394,10 @@ export class Board implements Switchboard {
       if (now - client.heldSinceMs > holdMs || waiting > holdBytes) client.heldTooLong(now);
     }
     for (const pin of Array.from(this.pins)) if (pin.heldSinceMs > 0 && now - pin.heldSinceMs > holdMs) pin.heldTooLong(now);
-    for (const up of this.allShared()) if (up.kept.length > 0 && now - up.lostSinceMs > holdMs) up.failKept();
+    for (const up of this.allShared()) {
+      if (up.kept.length > 0 && now - up.lostSinceMs > holdMs) up.failKept();
+      up.look(now);
+    }
     this.login.tick(now, holdMs);
     this.cluster?.tick(now);
     for (const [key, pool] of this.pools) {
@@ -425,6 +457,7 @@ export class Board implements Switchboard {
   /** The end of the proxy. */
   stop(): void {
     clearInterval(this.timer);
+    this.stopTeaching();
     for (const client of Array.from(this.clients)) client.kill("K");
     for (const up of this.allShared()) if (up.state !== CLOSED) up.close();
     for (const key of this.pools.keys()) this.dropPrivatesOf(key);

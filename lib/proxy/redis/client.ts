@@ -132,6 +132,10 @@ export class RedisClient implements Timed, Owner {
     this.heapAt = -1;
   }
 
+  /** Its everyday requests go over the connection that it shares with others. */
+  private get shares(): boolean {
+    return !this.isHeavy && !this.up.isStalled;
+  }
   get label(): string {
     return this.conn.remoteText;
   }
@@ -201,7 +205,7 @@ export class RedisClient implements Timed, Owner {
         if (this.pin !== null && this.pin.isClean) this.unpin();
         const goesOn = this.lateMulti
           ? this.bindMulti(row, request)
-          : code === plan.SHARED && this.pin === null && !this.isHeavy
+          : code === plan.SHARED && this.pin === null && this.shares
             ? this.share(row!, request, now)
             : this.special(code, row, request);
         if (this.isOver || this.quitting) return;
@@ -261,9 +265,13 @@ export class RedisClient implements Timed, Owner {
     switch (code) {
       case plan.PUBLISH:
         if (request.argc === 3 && word(request, 1) === HELLO_CHANNEL) return this.tell(FORGERY);
-        return this.isHeavy ? this.pinned(request, false) : this.share(row!, request, this.activeMs);
+        return this.shares ? this.share(row!, request, this.activeMs) : this.pinned(request, false);
+      case plan.SCRIPT:
+      case plan.FLUSH_SCRIPTS:
+        this.noteScript(code, row!, request);
+        return this.shares ? this.share(row!, request, this.activeMs) : this.pinned(request, false);
       case plan.XREAD:
-        if (plan.hasBlock(request.buf, request.at, request.argc) || this.isHeavy) return this.pinned(request, false);
+        if (plan.hasBlock(request.buf, request.at, request.argc) || !this.shares) return this.pinned(request, false);
         return this.share(row!, request, this.activeMs);
       case plan.WAIT:
         return this.pinned(request, true);
@@ -300,6 +308,13 @@ export class RedisClient implements Timed, Owner {
       default:
         return this.pinned(request, false);
     }
+  }
+
+  private noteScript(code: number, row: Row, request: Request): void {
+    const { scripts } = this.board;
+    const at = row.parent === null ? 1 : 2;
+    if (code === plan.FLUSH_SCRIPTS) scripts.forget();
+    else if (request.argc > at) scripts.note(word(request, at));
   }
 
   /** An answer of ours, in its turn. */

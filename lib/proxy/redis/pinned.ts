@@ -59,6 +59,9 @@ export class Pinned implements RespHost {
   get replay(): "readonly" | "idempotent" | "none" {
     return this.board.replay;
   }
+  classOf(command: string): number {
+    return this.board.foreign.classOf(command);
+  }
   get isOver(): boolean {
     return this.gone || this.owner.isOver;
   }

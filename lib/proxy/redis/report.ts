@@ -1,17 +1,18 @@
 /** What mode redis tells people: `show redis commands | hotkeys | held | pinned | slow | big`. COLD, texts only. */
+import type { Row } from "../../commands/table/row.ts";
+import type { Engine } from "../engine.ts";
 import type { Traffic } from "../../page/page.ts";
 import type { Board } from "./board.ts";
 import { line } from "./local.ts";
-import type { Notable } from "./meter.ts";
+import type { Meter, Notable } from "./meter.ts";
 
 const SHARES = [0.5, 0.9, 0.99, 0.999];
 
 /** One line a command that was sent: count, errors, bytes, p50 p90 p99 p99.9 in ms. */
 export function commandsText(board: Board): string {
   const { meter } = board;
-  const rows = meter.table.all.filter((r) => meter.calls[r.id] > 0).sort((a, b) => meter.calls[b.id] - meter.calls[a.id]);
   let text = `# ${board.backend.name}: command calls errors bytes_out p50_ms p90_ms p99_ms p99.9_ms\n`;
-  for (const r of rows) {
+  for (const r of usedRows(board)) {
     const times = SHARES.map((s) => meter.percentile(r.id, s).toFixed(3)).join(" ");
     text += `${r.name} ${meter.calls[r.id]} ${meter.errors[r.id]} ${meter.bytes[r.id]} ${times}\n`;
   }
@@ -82,39 +83,54 @@ export function bigText(board: Board): string {
   return notables(board.backend.name, board.meter.big.items);
 }
 
-/** The same figures for Prometheus: families with their help, lines by backend. */
-export function metricsText(boards: readonly Board[]): string {
+/** Every backend of mode redis. */
+export function boardsOf(engine: Engine): Board[] {
+  return [...engine.backends.values()].flatMap((b) => (b.board === null ? [] : [b.board as Board]));
+}
+
+/** Families of one figure a backend: name, help, value. Counters end in _total. */
+const FIGURES: [string, string, (b: Board) => number][] = [
+  ["clients", "Clients of mode redis.", (b) => b.clients.size],
+  ["pinned", "Clients with a connection of their own.", (b) => b.pins.size],
+  ["waiting", "Clients that wait for a master.", (b) => b.held.size],
+  ["held_total", "Clients that have waited for a master.", (b) => b.meter.held],
+  ["replayed_total", "Requests sent again to the next master.", (b) => b.meter.replayed],
+  ["unknown_total", "Requests answered with -UNKNOWNRESULT.", (b) => b.meter.unknown],
+  ["unavailable_total", "Requests answered with -UNAVAILABLE.", (b) => b.meter.unavailable],
+  ["denied_total", "Requests refused by redis-deny or redis-user.", (b) => b.meter.denied],
+  ["lost_bytes_total", "Bytes of writes that old masters had and their successors have not.", (b) => b.backend.lostBytes],
+];
+/** Families by command. */
+const BY_COMMAND: [string, string, (m: Meter, row: number) => [labels: string, value: number][]][] = [
+  ["calls_total", "Requests answered.", (m, row) => [["", m.calls[row]]]],
+  ["errors_total", "Error replies.", (m, row) => [["", m.errors[row]]]],
+  ["bytes_out_total", "Bytes of replies.", (m, row) => [["", m.bytes[row]]]],
+  ["seconds", "Time to the answer.", (m, row) => SHARES.map((s) => [`,quantile="${s}"`, m.percentile(row, s) / 1000])],
+];
+
+const typeOf = (name: string): string => (name.endsWith("_total") ? "counter" : name === "seconds" ? "summary" : "gauge");
+/** For the documentation. */
+export const METRICS = [...FIGURES, ...BY_COMMAND].map(([name, help]) => ({ name: `redisha_redis_${name}`, type: typeOf(name), help }));
+
+/** The same figures for Prometheus, those that `shown` lets through. */
+export function metricsText(boards: readonly Board[], shown: (name: string) => boolean = () => true): string {
   let text = "";
-  const family = (name: string, help: string, type: "counter" | "gauge", value: (b: Board) => number): void => {
-    text += `# HELP redisha_${name} ${help}\n# TYPE redisha_${name} ${type}\n`;
-    for (const b of boards) text += `redisha_${name}{proxy="${b.backend.name}"} ${value(b)}\n`;
+  const family = (name: string, help: string, lines: (b: Board) => [labels: string, value: number][]): void => {
+    const full = `redisha_redis_${name}`;
+    if (!shown(full) || boards.length === 0) return;
+    text += `# HELP ${full} ${help}\n# TYPE ${full} ${typeOf(name)}\n`;
+    for (const b of boards) for (const [labels, value] of lines(b)) text += `${full}{proxy="${b.backend.name}"${labels}} ${value}\n`;
   };
-  family("redis_clients", "Clients of mode redis.", "gauge", (b) => b.clients.size);
-  family("redis_pinned", "Clients with a connection of their own.", "gauge", (b) => b.pins.size);
-  family("redis_waiting", "Clients that wait for a master.", "gauge", (b) => b.held.size);
-  family("redis_held_total", "Clients that have waited for a master.", "counter", (b) => b.meter.held);
-  family("redis_replayed_total", "Requests sent again to the next master.", "counter", (b) => b.meter.replayed);
-  family("redis_unknown_total", "Requests answered with -UNKNOWNRESULT.", "counter", (b) => b.meter.unknown);
-  family("redis_unavailable_total", "Requests answered with -UNAVAILABLE.", "counter", (b) => b.meter.unavailable);
-  family("redis_denied_total", "Requests refused by redis-deny or redis-user.", "counter", (b) => b.meter.denied);
-  family(
-    "redis_lost_bytes_total",
-    "Bytes of writes that old masters had and their successors have not.",
-    "counter",
-    (b) => b.backend.lostBytes,
-  );
-  text += "# HELP redisha_redis_calls_total Requests answered, by command.\n# TYPE redisha_redis_calls_total counter\n";
-  for (const b of boards)
-    for (const r of b.meter.table.all)
-      if (b.meter.calls[r.id] > 0)
-        text += `redisha_redis_calls_total{proxy="${b.backend.name}",command="${r.name}"} ${b.meter.calls[r.id]}\n`;
-  text += "# HELP redisha_redis_seconds Time to the answer, by command.\n# TYPE redisha_redis_seconds summary\n";
-  for (const b of boards)
-    for (const r of b.meter.table.all)
-      if (b.meter.calls[r.id] > 0)
-        for (const s of SHARES) {
-          const seconds = b.meter.percentile(r.id, s) / 1000;
-          text += `redisha_redis_seconds{proxy="${b.backend.name}",command="${r.name}",quantile="${s}"} ${seconds}\n`;
-        }
+  for (const [name, help, of] of FIGURES) family(name, help, (b) => [["", of(b)]]);
+  for (const [name, help, of] of BY_COMMAND)
+    family(name, help, (b) =>
+      usedRows(b).flatMap((r) => of(b.meter, r.id).map(([labels, v]): [string, number] => [`,command="${r.name}"${labels}`, v])),
+    );
   return text;
+}
+
+/** Commands that were answered, the most asked for first. */
+export function usedRows(board: Board): Row[] {
+  const { meter } = board;
+  return meter.table.all.filter((r) => meter.calls[r.id] > 0).sort((a, b) => meter.calls[b.id] - meter.calls[a.id]);
 }

@@ -35,6 +35,8 @@ const SLOW_MS = 1000;
 /** Whoever gets longer replies has a connection of its own for what follows. */
 const HEAVY_BYTES = 1024 * 1024;
 const REDIAL_MS = 50;
+/** No reply for so long, though the server answers others. */
+const STALL_MS = 250;
 
 export const UNKNOWN = Buffer.from("-UNKNOWNRESULT may or may not have been executed (failover)\r\n");
 export const UNAVAILABLE = Buffer.from("-UNAVAILABLE no master is confirmed, the command was not executed\r\n");
@@ -119,6 +121,9 @@ export class SharedUpstream {
   lostSinceMs: number;
   private suspects: number;
   isRetired: boolean;
+  /** What is in front waits (a script, CLIENT PAUSE) while the server answers others: whoever can, takes a connection of its own. */
+  isStalled: boolean;
+  private heardMs: number;
   /** It has answered something on its present connection: pool's user and database are good. */
   wasServed: boolean;
 
@@ -151,6 +156,8 @@ export class SharedUpstream {
     this.suspects = 0;
     this.wasServed = false;
     this.isRetired = false;
+    this.isStalled = false;
+    this.heardMs = 0;
   }
 
   /** Requests without their reply. */
@@ -251,11 +258,19 @@ export class SharedUpstream {
     }
   }
 
+  /** Every now and then: does it stand still? */
+  look(now: number): void {
+    const { flight, server } = this;
+    const since = this.state === UP && flight.awaiting > 0 ? Math.max(this.heardMs, flight.timeAt(flight.cursor)) : now;
+    this.isStalled = server !== null && now - since > STALL_MS && server.heardMs > since + STALL_MS;
+  }
+
   // ---- replies
 
   data(chunk: Buffer): void {
     const { replies, flight, board } = this;
     const now = nowMs();
+    this.heardMs = now;
     let at = 0;
     let from = 0;
     let run: Owner | null = null;

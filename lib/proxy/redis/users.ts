@@ -27,6 +27,8 @@ interface User {
   digest: Buffer;
   /** By row id: 1 when it may. */
   may: Uint8Array;
+  /** Every command, on every key. */
+  mayAll: boolean;
   patterns: Buffer[];
 }
 
@@ -56,7 +58,7 @@ export class Users {
         if (!apply(may, rule, table)) return `'redis-user' ${u.name} : unknown command or category in '${rule}'`;
       }
       const patterns = u.rules.filter((r) => r[0] === "~").map((r) => Buffer.from(r.slice(1), "latin1"));
-      users.set(u.name, { name: u.name, digest, may, patterns });
+      users.set(u.name, { name: u.name, digest, may, mayAll: patterns.length === 0 && may.every((m) => m === 1), patterns });
     }
     return new Users(users);
   }
@@ -66,7 +68,11 @@ export class Users {
     if (code === plan.HELLO || code === plan.AUTH || code === plan.QUIT || code === plan.RESET) return code;
     const user = client.user === null ? undefined : this.users.get(client.user);
     if (user === undefined) return this.refuse(NOAUTH);
-    if (row === null) return code;
+    // What is not in the table can be judged for nobody but those who may do everything.
+    if (row === null)
+      return user.mayAll
+        ? code
+        : this.refuse(Buffer.from(`-NOPERM User ${user.name} has no permissions to run that command\r\n`, "latin1"));
     if (user.may[row.id] === 0) {
       const who = `-NOPERM User ${user.name} has no permissions to run the '${row.name}' command\r\n`;
       return this.refuse(Buffer.from(who, "latin1"));

@@ -44,7 +44,7 @@ test("every command that blocks, subscribes or opens a transaction has a connect
     "set",
     "mget",
     "incr",
-    "eval",
+    "evalsha",
     "hset",
     "zadd",
     "xadd",
@@ -58,6 +58,7 @@ test("every command that blocks, subscribes or opens a transaction has a connect
   ])
     expect([name, codeOf(name)]).toEqual([name, plan.SHARED]);
   for (const name of ["client|id", "client|list", "client|kill", "client|setname", "client|info"]) expect(codeOf(name)).toBe(plan.LOCAL);
+  for (const name of ["eval", "eval_ro", "script|load"]) expect(codeOf(name)).toBe(plan.SCRIPT);
   expect([codeOf("config"), codeOf("xread"), codeOf("wait"), codeOf("publish")]).toEqual([
     plan.CONTAINER,
     plan.XREAD,

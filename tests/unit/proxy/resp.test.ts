@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { rowTable } from "../../../lib/commands/table/index.ts";
 import { ReplyScanner } from "../../../lib/proxy/core/reply_scan.ts";
 import { argumentsOf, encodeRequest, RequestScanner } from "../../../lib/proxy/core/request_scan.ts";
+import { SAFE, UNSAFE } from "../../../lib/proxy/core/request_class.ts";
 import { RespPath, type RespHost } from "../../../lib/proxy/resp_path.ts";
 import { looksLikeResp } from "../../../lib/proxy/resp_words.ts";
 
@@ -114,6 +115,9 @@ class Host implements RespHost {
   paused: boolean;
   readonly replay: RespHost["replay"];
   readonly client: { pause(): void };
+  classOf(command: string): number {
+    return command === "MODULE.GET" ? SAFE : UNSAFE;
+  }
   constructor(replay: RespHost["replay"] = "readonly") {
     this.up = "";
     this.down = "";
@@ -213,6 +217,45 @@ test("reads in flight are asked again, writes get -UNKNOWNRESULT in their place,
   expect(h.got()).toBe("");
   p.fromServer(b("$1\r\nA\r\n$1\r\nB\r\n:7\r\n"));
   expect(h.got()).toBe(`$1\r\nA\r\n${UNKNOWN}$1\r\nB\r\n:7\r\n`);
+});
+
+test("a command that the table does not have is what the host says of it", () => {
+  const [h, p] = start();
+  p.fromClient(b(cmd("MODULE.GET", "a") + cmd("MODULE.SET", "a")));
+  h.sent();
+  p.detach(false, false);
+  p.connected();
+  expect(h.sent()).toBe(cmd("MODULE.GET", "a"));
+  p.fromServer(b(":1\r\n"));
+  expect(h.got()).toBe(`:1\r\n${UNKNOWN}`);
+});
+
+test("a transaction that a replica refuses to execute is told again", () => {
+  const [h, p] = start();
+  const transaction = cmd("MULTI") + cmd("INCR", "a") + cmd("EXEC");
+  p.fromClient(b(transaction));
+  h.sent();
+  p.fromServer(
+    b("+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: READONLY You can't write against a read only replica.\r\n"),
+  );
+  expect(h.got()).toBe("+OK\r\n+QUEUED\r\n");
+  expect(h.losses).toHaveLength(1);
+  p.connected();
+  expect(h.sent()).toBe(transaction);
+  p.fromServer(b("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n"));
+  expect(h.got()).toBe("*1\r\n:1\r\n");
+});
+
+test("owing: a whole request that was sent has no reply", () => {
+  const [h, p] = start();
+  expect(p.owes).toBe(false);
+  p.fromClient(b(cmd("INCR", "a")));
+  expect(p.owes).toBe(true);
+  h.pending = 1;
+  expect(p.owes).toBe(false);
+  h.pending = 0;
+  p.fromServer(b(":1\r\n"));
+  expect(p.owes).toBe(false);
 });
 
 test("a write whose last byte had not left was not executed: it is sent again", () => {
