@@ -17,6 +17,9 @@ import { Fleet } from "../support/sentinel_fleet.ts";
 /** Long enough that a busy machine's pauses are no failovers. */
 const DOWN_AFTER_MS = 2000;
 
+/** Between two rounds of a client: the machine has failovers to make as well. */
+const PAUSE_MS = 25;
+
 type ProxyKind = "redisha" | "haproxy";
 
 function sum(actors: Actor[], of: (a: Actor) => number): number {
@@ -39,7 +42,10 @@ async function measure(servers: Kind, proxyKind: ProxyKind, count: number, write
   await Bun.sleep(3000); // HAProxy's servers start up, and replicas among them
   const actors: Actor[] = [new Popper("p0"), new Popper("p1"), new TransactionWriter("t0"), new TransactionWriter("t1")];
   for (let i = 0; i < writers; i++) actors.push(new PipelineWriter(`w${i}`));
-  for (const a of actors) a.reconnects = proxyKind === "haproxy";
+  for (const a of actors) {
+    a.reconnects = proxyKind === "haproxy";
+    a.pauseMs = PAUSE_MS;
+  }
   const runs = actors.map((a) => a.run(proxy.port));
   const started = Date.now();
   const ways: Record<string, number> = {};

@@ -27,6 +27,8 @@ export abstract class Actor {
   /** Connections that ended under it. */
   cuts: number;
   reconnects: boolean;
+  /** Between two rounds. */
+  pauseMs: number;
   /** Requests of unknown result. */
   unknowns: number;
   constructor(name: string) {
@@ -36,6 +38,7 @@ export abstract class Actor {
     this.stop = false;
     this.cuts = 0;
     this.reconnects = false;
+    this.pauseMs = 1;
     this.unknowns = 0;
   }
   /** It has been cut and does not go on. */
@@ -52,7 +55,7 @@ export abstract class Actor {
         w.close();
         if (!this.cut) w = await this.connect(port);
       }
-      await Bun.sleep(1);
+      await Bun.sleep(this.pauseMs);
     }
     w.close();
   }
