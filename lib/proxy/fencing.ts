@@ -147,7 +147,7 @@ export class Fencing implements Timed {
     const ask = (): void => {
       if (probe.info?.role === "replica" || !probe.reachable || this.stopped || nowMs() >= end)
         return done(probe.reachable && probe.info?.role === "replica");
-      probe.hurry(DEMOTED_ASK_MS);
+      probe.poll();
       setTimeout(ask, DEMOTED_ASK_MS);
     };
     ask();
@@ -362,6 +362,12 @@ export class Fencing implements Timed {
     }
     backend.holdingSinceMs = 0;
     const shut = chosen === this.drained && nowMs() < this.drainedUntilMs;
+    if (was !== chosen) {
+      backend.chosen = chosen;
+      // Chosen behind a shut gate: it may have to be taught something first.
+      backend.board?.gate(true);
+      backend.board?.choose(chosen);
+    }
     for (const session of chosen.sessions) session.gate(shut);
     backend.board?.gate(shut);
     const before = this.lastChosen;
@@ -369,8 +375,6 @@ export class Fencing implements Timed {
     this.lastChosen = chosen;
     for (const p of this.probes) p.hold(shut);
     if (was !== chosen) {
-      backend.chosen = chosen;
-      backend.board?.choose(chosen);
       this.bringUp(chosen, d);
       // A copy: whoever has to wait again is put back into the set.
       for (const s of Array.from(backend.held)) s.dispatch(null);

@@ -7,6 +7,7 @@
  *   cut      connections that ended under a client     errors   replies by their first word     unknown   requests of unknown result
  *   lost     acknowledged effects that are not there   doubled  effects that are there too often           wrong  anything else
  *   planned  unknown results, cuts and errors of the planned ones alone
+ *   told     bytes of writes that the proxy has found to be lost, by way
  */
 import { failover, haproxyConfig, redisConfig, WAYS } from "../support/failovers.ts";
 import { PipelineWriter, Popper, TransactionWriter, type Actor } from "../support/history.ts";
@@ -50,16 +51,20 @@ async function measure(servers: Kind, proxyKind: ProxyKind, count: number, write
   const started = Date.now();
   const ways: Record<string, number> = {};
   const planned = { unknown: 0, cut: 0, errors: 0 };
+  const told: Record<string, number> = {};
+  const toldSoFar = (): number => [...proxy.output.matchAll(/ had (\d+) bytes of writes that /g)].reduce((n, m) => n + Number(m[1]), 0);
   let master = fleet.master;
   let stuck = "";
   try {
     for (let n = 0; n < count; n++) {
       const how = WAYS[n % WAYS.length]!;
       const was = trouble(actors);
+      const toldBefore = toldSoFar();
       master = await failover(fleet, master, how);
       const before = actors.map((a) => a.done);
       await until("everybody to get on", () => actors.every((a, i) => a.cut || a.done > before[i]! + 5), 60_000);
       ways[how] = (ways[how] ?? 0) + 1;
+      told[how] = (told[how] ?? 0) + toldSoFar() - toldBefore;
       const is = trouble(actors);
       if (how === "planned") for (const k of ["unknown", "cut", "errors"] as const) planned[k] += is[k] - was[k];
     }
@@ -88,6 +93,7 @@ async function measure(servers: Kind, proxyKind: ProxyKind, count: number, write
     unknown,
     ...totals,
     planned,
+    told,
   };
   console.log(JSON.stringify(stuck === "" ? line : { ...line, stuck }));
   for (const f of found.flatMap((x) => [...x.lost, ...x.doubled, ...x.wrong]).slice(0, 10)) console.error(f);

@@ -59,6 +59,19 @@ test.skipIf(!hasRedis)("writes that are paused do not stop the reads of others",
   reader.close();
 });
 
+test.skipIf(!hasRedis)("scripts are known to a master that has been started anew", async () => {
+  await using server = await startServer("redis");
+  await using proxy = await startProxy("redisha", `${HEAD}server s0 127.0.0.1:${server.port}\n`);
+  const a = await Wire.connect(proxy.port);
+  const sha = (await a.do("SCRIPT", "LOAD", "return 1")).slice(1, -1);
+  await server.stop("SIGKILL");
+  a.send("EVALSHA", sha, "0");
+  server.start();
+  await server.ready();
+  expect(await a.next()).toBe("(1)");
+  a.close();
+});
+
 test.skipIf(!hasRedis)(
   "scripts are known to the next master, unless they were flushed",
   async () => {

@@ -343,6 +343,8 @@ export class Board implements Switchboard {
     if (this.target !== null && this.target !== server) this.leave(this.target);
     this.stopTeaching();
     if (this.scripts.isEmpty) return this.enter(server);
+    // The same one, started anew, is empty as well.
+    this.target = null;
     this.teaching = this.scripts.teach(this, server, () => {
       this.teaching = null;
       this.enter(server);
