@@ -35,13 +35,13 @@ export const sentinel = {
         args: "[data(parameter value)...]",
       },
       failover: {
-        // Ours takes more words: [TO host port] [COORDINATED|FORCE].
+        // More words than the original's, here and in REMOVE and RESET: clients that check arities must let them through.
         arity: -3,
         since: "2.8.4",
         flags: "admin sentinel only_sentinel",
         cost: "",
         summary: "Fail a master over now, as if it were down.",
-        args: "master-name",
+        args: "master-name [TO target(host port:int)] [mode(COORDINATED|FORCE)]",
       },
       failovers: {
         arity: 3,
@@ -123,8 +123,8 @@ export const sentinel = {
         arity: -3,
         since: "2.8.4",
         flags: "admin sentinel only_sentinel",
-        summary: "Watch a master no longer.",
-        args: "master-name",
+        summary: "Watch a master no longer, or forget one replica or Sentinel of it.",
+        args: "master-name [part(REPLICA replica(host port:int)|SENTINEL runid)]",
       },
       replicas: {
         arity: 3,
@@ -139,8 +139,8 @@ export const sentinel = {
         since: "2.8.4",
         flags: "admin sentinel only_sentinel",
         cost: "O(N), N = masters",
-        summary: "Forget what was learnt about the masters that match.",
-        args: "pattern:pattern",
+        summary: "Forget what was learnt about the masters that match, or what of it is down.",
+        args: "pattern:pattern [DEAD]",
       },
       sentinels: {
         arity: 3,

@@ -14,7 +14,7 @@ import { failovers } from "./history.ts";
 import { reason, selectReplica } from "./select.ts";
 import { NEVER, NO_ORDER, currentAddr, log, majority, type Master, type Order, type Turn } from "./state.ts";
 import { forgetDead, resetMaster } from "./switch.ts";
-import { wholeNumber } from "./text.ts";
+import { wholeNumber, wrongNumber } from "./text.ts";
 import { infoCache, instanceMap, masterList, peerList, replicaList } from "./view.ts";
 import { onHint, requestVote } from "./vote.ts";
 import { HELLO_CHANNEL, type Answer, type ClientId } from "./types.ts";
@@ -99,7 +99,7 @@ function sentinel(t: Turn, client: ClientId, args: string[]): Answer | undefined
   const sub = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
   if (sub === undefined) return { error: `ERR unknown subcommand '${args[1].slice(0, 128)}'. Try SENTINEL HELP.` };
   const rest = args.slice(2);
-  if (rest.length < sub.min || rest.length > sub.max) return { error: `ERR wrong number of arguments for 'sentinel|${name}' command` };
+  if (rest.length < sub.min || rest.length > sub.max) return wrongNumber(name);
   return sub.run(t, rest, client);
 }
 
@@ -186,7 +186,7 @@ function why(t: Turn, m: Master): string {
 function reset(t: Turn, args: string[]): Answer {
   const dead = args.length === 2;
   t.s.strangers.clear();
-  if (dead && args[1].toLowerCase() !== "dead") return { error: "ERR syntax error" };
+  if (dead && args[1].toLowerCase() !== "dead") return wrongNumber("reset");
   let n = 0;
   for (const m of t.s.masters.values()) {
     if (!globMatchText(args[0], m.name)) continue;

@@ -2,7 +2,7 @@
  * The SENTINEL subcommands that change settings: MONITOR, REMOVE, SET, CONFIG GET/SET, DEBUG. Pure.
  * Redis sentinel.c: sentinelSetCommand, sentinelConfigSetCommand, sentinelSetDebugConfigParameters. OK is said when the file is written.
  */
-import { isIP, wholeNumber } from "./text.ts";
+import { isIP, wholeNumber, wrongNumber } from "./text.ts";
 import { isWebAddress } from "./directives.ts";
 import { emit } from "./events.ts";
 import { globMatchText } from "../../bytes/glob.ts";
@@ -41,25 +41,27 @@ export function monitor(t: Turn, args: string[], client: ClientId): Answer | und
 
 /** SENTINEL REMOVE name, or a part of it: REMOVE name REPLICA host port | SENTINEL runid. */
 export function remove(t: Turn, args: string[], client: ClientId): Answer | undefined {
+  const kind = args[1]?.toLowerCase();
+  if (kind !== undefined && kind !== "replica" && kind !== "sentinel") return wrongNumber("remove");
   const m = t.s.masters.get(args[0]);
   if (m === undefined) return err("No such master with that name");
-  if (args.length > 1) return removePart(t, m, args.slice(1), client);
+  if (kind !== undefined) return removePart(t, m, kind, args.slice(2), client);
   emit(t, "warning", "-monitor", m);
   for (const ri of [...m.replicas.values(), ...m.peers.values(), m]) release(t, ri);
   t.s.masters.delete(m.name);
   return saved(t, client);
 }
 
-function removePart(t: Turn, m: Master, words: string[], client: ClientId): Answer | undefined {
-  const kind = words[0].toLowerCase();
+function removePart(t: Turn, m: Master, kind: "replica" | "sentinel", words: string[], client: ClientId): Answer | undefined {
   let part: Replica | Peer | undefined;
-  if (kind === "replica" && words.length === 3) {
-    for (const r of m.replicas.values()) if (String(r.addr.port) === words[2] && namesAddr(t.s, r.addr, words[1])) part = r;
+  if (words.length !== (kind === "replica" ? 2 : 1)) return err("syntax error");
+  if (kind === "replica") {
+    for (const r of m.replicas.values()) if (String(r.addr.port) === words[1] && namesAddr(t.s, r.addr, words[0])) part = r;
     if (part === undefined) return err("No such replica of that master");
-  } else if (kind === "sentinel" && words.length === 2) {
-    part = m.peers.get(words[1]);
+  } else {
+    part = m.peers.get(words[0]);
     if (part === undefined) return err("No such Sentinel of that master");
-  } else return err("syntax error");
+  }
   if (m.failoverState !== "none") return { error: "INPROG Failover already in progress" };
   forgetOne(t, part);
   return saved(t, client);

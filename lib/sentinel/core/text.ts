@@ -18,3 +18,8 @@ export function wholeNumber(text: string): number | null {
   const v = Number(text);
   return Number.isSafeInteger(v) ? v : null;
 }
+
+/** Too few or too many words after SENTINEL SUBCOMMAND; also words that neither the original nor we know there. */
+export function wrongNumber(subcommand: string): { error: string } {
+  return { error: `ERR wrong number of arguments for 'sentinel|${subcommand}' command` };
+}
