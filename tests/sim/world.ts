@@ -230,7 +230,8 @@ export class End {
 const FIN = Symbol("fin");
 const SYN_RETRY_MS = [1000, 2000, 4000, 8000, 16_000, 32_000];
 
-type Direction = { queue: { at: number; message: unknown }[]; lastAt: number; armed: boolean };
+/** `fire` is what its timer runs: one closure a direction, as this is the busiest place of a world. */
+type Direction = { queue: { at: number; message: unknown }[]; lastAt: number; armed: boolean; fire: () => void };
 
 /** A TCP connection, possibly still being opened. */
 export class Wire {
@@ -254,8 +255,21 @@ export class Wire {
     this.toHost = world.net.at(ip, port)?.host ?? `?${ip}`;
     this.state = "opening";
     this.tries = 0;
-    this.toB = { queue: [], lastAt: 0, armed: false };
-    this.toA = { queue: [], lastAt: 0, armed: false };
+    this.toB = this.direction();
+    this.toA = this.direction();
+  }
+
+  private direction(): Direction {
+    const direction: Direction = {
+      queue: [],
+      lastAt: 0,
+      armed: false,
+      fire: () => {
+        direction.armed = false;
+        this.flush(direction);
+      },
+    };
+    return direction;
   }
 
   /** One try to open. Lost packets are tried again later and later, as kernels do. */
@@ -316,11 +330,7 @@ export class Wire {
   private pump(direction: Direction): void {
     if (direction.armed || direction.queue.length === 0 || this.state !== "open") return;
     direction.armed = true;
-    const wait = direction.queue[0]!.at - this.world.now;
-    this.world.after(wait, () => {
-      direction.armed = false;
-      this.flush(direction);
-    });
+    this.world.after(direction.queue[0]!.at - this.world.now, direction.fire);
   }
 
   private flush(direction: Direction): void {
@@ -339,9 +349,11 @@ export class Wire {
         return;
       }
       if (!to.open) continue;
-      to.process.deliver(to.life, () => {
-        if (to.open) to.process.onMessage(to, message);
-      });
+      if (to.process.isFree) to.process.onMessage(to, message);
+      else
+        to.process.deliver(to.life, () => {
+          if (to.open) to.process.onMessage(to, message);
+        });
     }
     this.pump(direction);
   }
@@ -511,10 +523,15 @@ export abstract class Process {
     this.world.after(ms, () => this.deliver(life, run));
   }
 
+  /** It looks at once at what comes in. */
+  get isFree(): boolean {
+    return !this.draining && !this.paused && this.blocked === null && this.inbox.length === 0;
+  }
+
   deliver(life: number, run: () => void): void {
     if (life !== this.life || !this.alive) return;
-    if (this.draining || this.paused || this.blocked !== null || this.inbox.length > 0) this.inbox.push(run);
-    else run();
+    if (this.isFree) run();
+    else this.inbox.push(run);
   }
   private drain(): void {
     if (this.draining) return;
