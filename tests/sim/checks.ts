@@ -55,6 +55,8 @@ export class Checks implements Watcher {
   private readonly spoken: Map<string, { at: number; master: string }[]>;
   private readonly lastEpoch: Map<string, number>;
   private readonly tryEpoch: Map<string, number>;
+  /** Attempts of ours that an operator ordered. */
+  private readonly ordered: Set<string>;
   private readonly leaders: Map<string, string>;
   private readonly acting: Map<string, Acting>;
   private readonly votes: Map<string, string>;
@@ -82,6 +84,7 @@ export class Checks implements Watcher {
     this.spoken = new Map();
     this.lastEpoch = new Map();
     this.tryEpoch = new Map();
+    this.ordered = new Set();
     this.leaders = new Map();
     this.acting = new Map();
     this.votes = new Map();
@@ -160,9 +163,13 @@ export class Checks implements Watcher {
         break;
       case "+try-failover":
         this.tryEpoch.set(key, this.lastEpoch.get(s.name) ?? 0);
+        if (this.ours(s, name)?.forced === true) this.ordered.add(key);
+        else this.ordered.delete(key);
         break;
       case "+elected-leader": {
         const epoch = this.tryEpoch.get(key) ?? 0;
+        // By an operator's order also without a majority: what others do at the same time is not known to it.
+        if (this.ordered.has(key) && !this.hasMajority(s, name, epoch)) this.excuses.add("leaders").add("acting").add("proxy");
         const other = this.leaders.get(`${name} ${epoch}`);
         if (other !== undefined && other !== s.name && !this.excuses.has("leaders"))
           this.fail(`${other} and ${s.name} both lead ${name} in epoch ${epoch}`);
@@ -183,12 +190,16 @@ export class Checks implements Watcher {
 
   /** Who is elected has a majority, of all there are. */
   private majority(s: SentinelProcess, name: string, epoch: number): void {
-    const m = this.ours(s, name);
-    if (m === null || m.forced || this.excuses.has("leaders")) return;
+    if (this.ours(s, name) === null || this.ordered.has(`${s.name} ${name}`)) return;
+    if (this.excuses.has("leaders") || this.hasMajority(s, name, epoch)) return;
+    this.fail(`${s.name} leads ${name} in epoch ${epoch} without the votes of a majority of ${this.sentinels}`);
+  }
+
+  private hasMajority(s: SentinelProcess, name: string, epoch: number): boolean {
     let votes = 1;
     for (const [key, leader] of this.votes)
       if (leader === s.engine!.myid && key.endsWith(` ${name} ${epoch}`) && !key.startsWith(`${s.name} `)) votes++;
-    if (votes * 2 <= this.sentinels) this.fail(`${s.name} leads ${name} in epoch ${epoch} with ${votes} votes of ${this.sentinels}`);
+    return votes * 2 > this.sentinels;
   }
 
   /** The state of one of ours about a master; null for originals. */

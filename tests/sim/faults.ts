@@ -156,6 +156,24 @@ const breakWires: Fault = (s) => {
   for (const p of s.world.processes) if (p.host === a) p.breakWires(b);
 };
 
+/** An operator orders a failover in the middle of it all. */
+const orderFailover: Fault = (s) => {
+  const r = s.world.random;
+  const by = r.pick(s.sentinels);
+  const [name, set] = r.pick([...s.sets]);
+  const to = r.pick(set);
+  const args = ["SENTINEL", "FAILOVER", name];
+  if (by.kind === "original") {
+    // It takes an epoch without asking anybody.
+    s.checks.excuses.add("leaders").add("acting").add("proxy");
+  } else {
+    if (r.chance(0.3)) args.push("TO", to.ip, String(to.port));
+    if (r.chance(0.4)) args.push(r.pick(["FORCE", "COORDINATED"]));
+  }
+  s.world.log("----", `an operator at ${by.name}: ${args.join(" ")}`);
+  by.operator(args);
+};
+
 /** A whole host dies with everything on it. */
 const killHost: Fault = (s) => {
   const host = s.world.random.chance(0.6) ? s.master.host : s.world.random.pick(hosts(s));
@@ -180,7 +198,7 @@ const COMMON: Fault[] = [
   killSentinel,
   killHost,
 ];
-const RARE: Fault[] = [pauseSentinel, fullDisk, slowDisk, clockJump, readOnlyConfig, killClients, breakWires];
+const RARE: Fault[] = [pauseSentinel, fullDisk, slowDisk, clockJump, readOnlyConfig, killClients, breakWires, orderFailover, orderFailover];
 
 /** Spreads the plan's faults over its span. */
 export function schedule(s: Scenario): void {

@@ -10,6 +10,7 @@ import { ReplyError, type Reply } from "../../resp/reply.ts";
 import { considerAdoption, onRole } from "./adopt.ts";
 import { command } from "./commands.ts";
 import { loadDirectives, writeDirectives, type DirectiveError } from "./directives.ts";
+import { considerDispute } from "./dispute.ts";
 import { Deadlines } from "./deadlines.ts";
 import { emit, emitText } from "./events.ts";
 import { advance, electionSaved, onPromoteReply, startIfNeeded } from "./failover.ts";
@@ -248,6 +249,7 @@ function visit(t: Turn, ri: Instance): void {
     if (ri.role === "master") {
       checkObjectivelyDown(t, ri);
       considerAdoption(t, ri);
+      considerDispute(t, ri);
       startIfNeeded(t, ri);
       advance(t, ri);
       askPeers(t, ri, false);

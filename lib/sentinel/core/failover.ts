@@ -103,9 +103,16 @@ export function startAdoption(t: Turn, m: Master): void {
   stand(t, m, "adoption");
 }
 
+/** Others say another address under our epoch: ours gets an epoch of its own (dispute.ts). */
+export function startReaffirming(t: Turn, m: Master): void {
+  m.forced = false;
+  m.order = NO_ORDER;
+  stand(t, m, "dispute");
+}
+
 function stand(t: Turn, m: Master, why: Attempt["reason"]): void {
   const { s } = t;
-  m.adopting = why === "adoption";
+  m.adopting = why === "adoption" ? "swap" : why === "dispute" ? "dispute" : "";
   m.candidacyMs = NEVER;
   m.retryMs = NEVER;
   setState(t, m, "wait_start");
@@ -225,7 +232,8 @@ function elected(t: Turn, m: Master): void {
   m.retries = 0;
   emit(t, "warning", "+elected-leader", m);
   if (t.s.crashAfterElection) crash(t);
-  if (m.adopting) return adoptSwap(t, m);
+  if (m.adopting === "swap") return adoptSwap(t, m);
+  if (m.adopting === "dispute") return reaffirmed(t, m);
   setState(t, m, "select_slave");
   emit(t, "warning", "+failover-state-select-slave", m);
 }
@@ -242,6 +250,19 @@ function adoptSwap(t: Turn, m: Master): void {
   m.promoted = r;
   emit(t, "warning", "+selected-slave", r);
   promotionSeen(t, r);
+}
+
+/** Elected: the address stays, under an epoch of its own. */
+function reaffirmed(t: Turn, m: Master): void {
+  m.configEpoch = m.failoverEpoch;
+  m.holders = new Set([t.s.myid]);
+  m.disputeMs = NEVER;
+  m.failoverStartMs = NEVER;
+  setState(t, m, "none");
+  persistNow(t);
+  emit(t, "warning", "+failover-end", m);
+  close(t, m, "done");
+  helloAll(t, m);
 }
 
 function select(t: Turn, m: Master): void {
@@ -333,7 +354,9 @@ export function promotionSeen(t: Turn, r: Replica): void {
 }
 
 function pushed(t: Turn, m: Master): boolean {
-  if (m.holders.size >= majority(m) && m.handover === null) return true;
+  // Our own file counts only if it could be written.
+  const held = m.holders.size - (t.s.unsavedRetryMs === NEVER ? 0 : 1);
+  if (held >= majority(m) && m.handover === null) return true;
   // Well before the others could find the new master down in its turn.
   const end = m.failoverStateMs + Math.min(PUSH_MS, m.downAfterMs / 2);
   wake(m, end);
@@ -370,7 +393,7 @@ function reconfigure(t: Turn, m: Master): void {
       continue;
     }
     if (r.reconfInProgress || busy >= m.parallelSyncs || disconnected(r)) continue;
-    if (m.adopting && follows(t, r, m.addr) && r.masterLinkUp) {
+    if (m.adopting === "swap" && follows(t, r, m.addr) && r.masterLinkUp) {
       r.reconfDone = true;
       continue;
     }

@@ -2,13 +2,13 @@
  * Hello messages: how Sentinels find each other and how configurations spread. Pure. Redis sentinel.c: sentinelProcessHelloMessage.
  * Exactly eight fields: ip, port, runid, current epoch, master name, master ip, master port, config epoch.
  */
-import { makeAddr, namesAddr, sameAddr, shown, shownWithPort } from "./addr.ts";
+import { makeAddr, namesAddr, sameAddr, shown, shownWithPort, type Addr } from "./addr.ts";
 import { emit, emitText, newEpoch, reconfigScript } from "./events.ts";
 import { begin, close } from "./history.ts";
 import { mayLead, removeEverywhere } from "./identity.ts";
 import { closeLink, helloAll, release } from "./links.ts";
 import { persistLater, persistSoon } from "./persist.ts";
-import { createPeer, touch, type Master, type Peer, type Turn } from "./state.ts";
+import { NEVER, createPeer, touch, type Claim, type Master, type Peer, type Turn } from "./state.ts";
 import { switchMaster } from "./switch.ts";
 import { atoi } from "./text.ts";
 
@@ -34,6 +34,7 @@ export function processHello(t: Turn, text: string): void {
   if (p === null) return;
   if (m.configEpoch < configEpoch && mayLead(t.s, p)) adopt(t, m, p, masterIp, atoi(masterPortText), configEpoch);
   p.lastHelloMs = t.now;
+  if (mayLead(t.s, p)) onClaim(t, m, p, { host: masterIp, port: atoi(masterPortText), epoch: configEpoch });
 }
 
 function wholeEpoch(text: string): number {
@@ -94,6 +95,15 @@ function moveEverywhere(t: Turn, p: Peer): void {
   if (updated > 0) emit(t, "notice", "+sentinel-address-update", p, ` ${updated} additional matching instances`);
 }
 
+/** What a peer's hello says about the master: another address under our own epoch is a case for dispute.ts. */
+function onClaim(t: Turn, m: Master, p: Peer, claim: Claim): void {
+  p.claim = claim;
+  if (claim.epoch === 0 || claim.epoch !== m.configEpoch || m.disputeMs !== NEVER) return;
+  if (claim.port === m.addr.port && namesAddr(t.s, m.addr, claim.host)) return;
+  m.disputeMs = t.now;
+  touch(t, m);
+}
+
 /** A newer configuration. Config epochs only ever rise. */
 function adopt(t: Turn, m: Master, from: Peer, host: string, port: number, configEpoch: number): void {
   const to = makeAddr(t.s, host, port, false);
@@ -108,7 +118,12 @@ function adopt(t: Turn, m: Master, from: Peer, host: string, port: number, confi
     close(t, m, "aborted");
     leaveFailover(m);
   }
-  if (same || typeof to === "string") return;
+  if (!same && typeof to !== "string") follow(t, m, from, to, host, configEpoch);
+}
+
+/** The master is the one at `to` from now on, because `from` says so; `host` as it wrote it. */
+export function follow(t: Turn, m: Master, from: Peer, to: Addr, host: string, configEpoch: number): void {
+  const { port } = to;
   close(t, m, "aborted");
   const seen = begin(t, m, "observed", configEpoch);
   [seen.to, seen.leader] = [shownWithPort(t.s, to), from.runid];

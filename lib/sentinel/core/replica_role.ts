@@ -20,6 +20,7 @@ import {
   majority,
   touch,
   wake,
+  type DemotionCheck,
   type Instance,
   type Master,
   type Peer,
@@ -173,12 +174,20 @@ export function considerDemotion(t: Turn, r: Replica): void {
 function startCheck(t: Turn, r: Replica): void {
   const m = r.master;
   const round = ++r.checkRound;
-  r.check = { round, deadlineMs: t.now + CHECK_MS, masterSaysMaster: false, confirmed: 1, contradicted: false, waiting: 1 };
+  r.check = {
+    round,
+    deadlineMs: t.now + CHECK_MS,
+    masterSaysMaster: false,
+    confirmed: 1,
+    contradicted: false,
+    disputed: false,
+    waiting: 1,
+  };
   r.nextCheckMs = t.now + CHECK_AGAIN_MS;
   wake(r, r.check.deadlineMs);
   send(t, m, ["ROLE"], { kind: "confirmRole", replica: r.id, round });
   for (const p of m.peers.values()) {
-    if (disconnected(p)) continue;
+    if (disconnected(p) || p.sdown) continue;
     r.check.waiting++;
     send(t, p, ["SENTINEL", "MASTER", m.name], { kind: "confirmPeer", ri: p.id, replica: r.id, round });
   }
@@ -195,7 +204,7 @@ export function onConfirmRole(t: Turn, r: Replica, round: number, reply: Reply):
     check.masterSaysMaster = true;
     check.confirmed = -Infinity;
   } else check.contradicted = true;
-  judge(t, r, check);
+  if (check.waiting === 0) endCheck(t, r, check);
 }
 
 /** A peer's view: same address and epoch, or a newer epoch, or a failover of his that is not decided yet. */
@@ -210,28 +219,24 @@ export function onConfirmPeer(t: Turn, p: Peer, r: Replica, round: number, reply
     const state = f["failover-state"] ?? "none";
     const undecided = state !== "none" && state !== "reconf_slaves" && state !== "update_config";
     if (epoch > m.configEpoch || undecided) check.contradicted = true;
-    else if (
-      epoch === m.configEpoch &&
-      Number(f["port"]) === m.addr.port &&
-      (f["ip"] === shown(t.s, m.addr) || namesAddr(t.s, m.addr, f["ip"] ?? ""))
-    )
-      check.confirmed++;
+    else if (epoch === m.configEpoch) {
+      const same = Number(f["port"]) === m.addr.port && (f["ip"] === shown(t.s, m.addr) || namesAddr(t.s, m.addr, f["ip"] ?? ""));
+      if (same) check.confirmed++;
+      else if (epoch > 0) check.disputed = true;
+    }
   }
-  judge(t, r, check);
+  if (check.waiting === 0) endCheck(t, r, check);
 }
 
-function judge(t: Turn, r: Replica, check: { masterSaysMaster: boolean; confirmed: number; contradicted: boolean; waiting: number }): void {
-  const sure = check.masterSaysMaster && !check.contradicted && check.confirmed >= majority(r.master);
-  if (sure) demote(t, r);
-  else if (check.waiting === 0) endCheck(t, r, check);
-}
-
-/** No majority answered. Where nobody within reach objects either, the original's patience is the rule. */
-function endCheck(t: Turn, r: Replica, check: { masterSaysMaster: boolean; contradicted: boolean }): void {
+/**
+ * Everybody within reach has answered, or had the time to. Whoever knows of a newer epoch must be heard, also when the others are a majority
+ * already: they may have been away while it was made. Where no majority answers and nobody objects, the original's patience is the rule.
+ */
+function endCheck(t: Turn, r: Replica, check: DemotionCheck): void {
   r.check = null;
   const patient = t.s.periods.publish * 4;
-  const longEnough = noDownFor(t, r, patient) && t.now - r.roleReportedMs > patient;
-  if (check.masterSaysMaster && !check.contradicted && longEnough) demote(t, r);
+  const longEnough = !check.disputed && noDownFor(t, r, patient) && t.now - r.roleReportedMs > patient;
+  if (check.masterSaysMaster && !check.contradicted && (check.confirmed >= majority(r.master) || longEnough)) demote(t, r);
   else touch(t, r);
 }
 

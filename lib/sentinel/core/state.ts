@@ -149,8 +149,10 @@ export interface Master extends Informed {
   forced: boolean;
   /** What SENTINEL FAILOVER asked for. */
   order: Order;
-  /** The running failover only makes a configuration of what servers have done already. */
-  adopting: boolean;
+  /** The running failover only makes a configuration of what is there already: servers' swap (adopt.ts), our own address (dispute.ts). */
+  adopting: "" | "swap" | "dispute";
+  /** Since when peers say another address under our config epoch; NEVER: none does. */
+  disputeMs: number;
   /** The attempts so far, newest last (history.ts). */
   history: Attempt[];
   delayLoggedMs: number;
@@ -202,7 +204,7 @@ export const NO_ORDER: Order = { mode: "auto", to: null };
 /** One failover as this Sentinel saw it. Times are ms of the wall clock at the start, and ms since then for each event. */
 export interface Attempt {
   epoch: number;
-  reason: "down" | "order" | "adoption" | "observed";
+  reason: "down" | "order" | "adoption" | "dispute" | "observed";
   startMs: number;
   startWallMs: number;
   from: string;
@@ -260,13 +262,24 @@ export interface DemotionCheck {
   masterSaysMaster: boolean;
   confirmed: number;
   contradicted: boolean;
+  /** A peer follows somebody else in this very epoch (dispute.ts): only a majority may demote. */
+  disputed: boolean;
   waiting: number;
+}
+
+/** A master's address and config epoch as a hello has them. */
+export interface Claim {
+  host: string;
+  port: number;
+  epoch: number;
 }
 
 export interface Peer extends Common {
   readonly role: "sentinel";
   readonly master: Master;
   lastHelloMs: number;
+  /** The configuration that its last hello told. */
+  claim: Claim;
   /** It says our master is down. */
   masterDown: boolean;
   lastAskReplyMs: number;
@@ -483,7 +496,8 @@ export function createMaster(
     failoverStateMs: NEVER,
     forced: false,
     order: NO_ORDER,
-    adopting: false,
+    adopting: "",
+    disputeMs: NEVER,
     history: [],
     delayLoggedMs: NEVER,
     promoted: null,
@@ -574,6 +588,7 @@ export function createPeer(
     master,
     runid,
     lastHelloMs: now,
+    claim: { host: "", port: 0, epoch: 0 },
     masterDown: false,
     lastAskReplyMs: NEVER,
     askInFlight: false,

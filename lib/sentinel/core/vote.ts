@@ -38,7 +38,11 @@ const HINT_MS = 20;
 function ask(t: Turn, m: Master, p: Peer, vote: boolean): void {
   const epoch = vote ? m.failoverEpoch : t.s.currentEpoch;
   p.askInFlight = true;
-  send(t, p, ["SENTINEL", "is-master-down-by-addr", shown(t.s, m.addr), String(m.addr.port), String(epoch), vote ? t.s.myid : "*"], {
+  // Who follows another address under our epoch knows the master by that one.
+  const { claim } = p;
+  const [host, port] =
+    vote && m.adopting === "dispute" && claim.epoch === m.configEpoch ? [claim.host, claim.port] : [shown(t.s, m.addr), m.addr.port];
+  send(t, p, ["SENTINEL", "is-master-down-by-addr", host, String(port), String(epoch), vote ? t.s.myid : "*"], {
     kind: "ask",
     ri: p.id,
     addr: m.addr,
