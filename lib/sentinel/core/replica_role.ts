@@ -228,6 +228,11 @@ export function onConfirmPeer(t: Turn, p: Peer, r: Replica, round: number, reply
   if (check.waiting === 0) endCheck(t, r, check);
 }
 
+/** As for an election: one that knows nobody (any more: RESET) is no majority where the quorum says that there are others. */
+function enough(m: Master): number {
+  return Math.max(majority(m), m.quorum);
+}
+
 /**
  * Everybody within reach has answered, or had the time to. Whoever knows of a newer epoch must be heard, also when the others are a majority
  * already: they may have been away while it was made. Where no majority answers and nobody objects, the original's patience is the rule.
@@ -236,7 +241,7 @@ function endCheck(t: Turn, r: Replica, check: DemotionCheck): void {
   r.check = null;
   const patient = t.s.periods.publish * 4;
   const longEnough = !check.disputed && noDownFor(t, r, patient) && t.now - r.roleReportedMs > patient;
-  if (check.masterSaysMaster && !check.contradicted && (check.confirmed >= majority(r.master) || longEnough)) demote(t, r);
+  if (check.masterSaysMaster && !check.contradicted && (check.confirmed >= enough(r.master) || longEnough)) demote(t, r);
   else touch(t, r);
 }
 
