@@ -174,6 +174,51 @@ const orderFailover: Fault = (s) => {
   by.operator(args);
 };
 
+/** An operator changes settings of one Sentinel in the middle of it all; all but the quorum, which the checks go by. */
+const reconfigure: Fault = (s) => {
+  const r = s.world.random;
+  const by = r.pick(s.sentinels);
+  const name = r.pick([...s.sets.keys()]);
+  const args = ["SENTINEL", "SET", name];
+  if (r.chance(0.5)) args.push("down-after-milliseconds", String(r.pick([500, 1000, 2000])));
+  if (r.chance(0.5)) args.push("failover-timeout", String(r.pick([3000, 5000, 8000])));
+  if (by.kind === "ours" && r.chance(0.3)) args.push("auto-failover", "no");
+  args.push("parallel-syncs", String(r.int(1, 3)));
+  s.world.log("----", `an operator at ${by.name}: ${args.join(" ")}`);
+  by.operator(args);
+};
+
+/**
+ * Something is forgotten, where that cannot make a majority of fewer; and not while a server is away: it would come back as a master that
+ * nobody knows.
+ */
+const forget: Fault = (s) => {
+  const r = s.world.random;
+  const by = r.pick(s.sentinels);
+  if (by.kind !== "ours" || s.plan.quorum * 2 <= s.plan.sentinels) return;
+  const [name, set] = r.pick([...s.sets]);
+  const follows = (x: Server): boolean => x.alive && !x.isPaused && (x.role === "master" || x.isLinkUp());
+  if (!s.allServers.every(follows) || s.allServers.filter((x) => x.role === "master").length !== s.sets.size) return;
+  const peer = r.pick(s.sentinels);
+  const server = r.pick(set);
+  const args = r.pick([
+    ["SENTINEL", "RESET", "*", "DEAD"],
+    ["SENTINEL", "RESET", name],
+    ["SENTINEL", "REMOVE", name, "REPLICA", server.ip, String(server.port)],
+    ["SENTINEL", "REMOVE", name, "SENTINEL", peer.file[0]![1]!],
+  ]);
+  s.world.log("----", `an operator at ${by.name}: ${args.join(" ")}`);
+  by.operator(args);
+};
+
+/** It dies by itself at the worst of times. */
+const simulateFailure: Fault = (s) => {
+  const r = s.world.random;
+  const by = r.pick(s.sentinels);
+  if (by.kind !== "ours") return;
+  by.operator(["SENTINEL", "SIMULATE-FAILURE", r.pick(["crash-after-election", "crash-after-promotion"])]);
+};
+
 /** A whole host dies with everything on it. */
 const killHost: Fault = (s) => {
   const host = s.world.random.chance(0.6) ? s.master.host : s.world.random.pick(hosts(s));
@@ -198,14 +243,15 @@ const COMMON: Fault[] = [
   killSentinel,
   killHost,
 ];
-const RARE: Fault[] = [pauseSentinel, fullDisk, slowDisk, clockJump, readOnlyConfig, killClients, breakWires, orderFailover, orderFailover];
+const ORDERS: Fault[] = [orderFailover, orderFailover, orderFailover, reconfigure, forget, simulateFailure];
+const RARE: Fault[] = [pauseSentinel, fullDisk, slowDisk, clockJump, readOnlyConfig, killClients, breakWires];
 
 /** Spreads the plan's faults over its span. */
 export function schedule(s: Scenario): void {
   const { plan, world } = s;
   const r = world.random;
   for (let i = 0; i < plan.faults; i++) {
-    const fault = r.chance(0.75) ? r.pick(COMMON) : r.pick(RARE);
+    const fault = r.pick(r.chance(0.7) ? COMMON : r.chance(0.7) ? RARE : ORDERS);
     world.after(r.int(0, plan.faultSpanMs), () => fault(s));
   }
   if (plan.stale) world.after(r.int(1000, plan.faultSpanMs), () => staleFile(s));

@@ -213,6 +213,12 @@ export class Scenario {
       p.resume();
       p.start();
     }
+    for (const s of this.sentinels) {
+      if (s.kind !== "ours") continue;
+      // What operators left behind would forbid a convergence.
+      s.operator(["SENTINEL", "SIMULATE-FAILURE", "HELP"]);
+      for (const name of this.sets.keys()) s.operator(["SENTINEL", "SET", name, "auto-failover", "yes"]);
+    }
     world.log("----", "healed");
   }
 
