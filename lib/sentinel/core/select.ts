@@ -39,7 +39,8 @@ export function reason(t: Turn, m: Master, r: Replica): string {
 
 /**
  * The best fit replica or null: same data lineage as the master first, then priority, offset, run id (none counts as last).
- * The lineage is ours: a replica that never synced with this master holds somebody else's data whatever its offset says.
+ * The lineage is ours: a replica that never synced with this master holds somebody else's data whatever its offset says, and so does an old
+ * master that has just come back: the present one may have died before it told us of its own stream.
  */
 export function selectReplica(t: Turn, m: Master): Replica | null {
   let best: Replica | null = null;
@@ -49,13 +50,25 @@ export function selectReplica(t: Turn, m: Master): Replica | null {
   return best;
 }
 
+/** The master's stream, as it told it in its present role: what it said before it was made master was its predecessor's. */
+function stream(m: Master): string {
+  return m.roleReported === "slave" ? m.replid : m.ownReplid;
+}
+
 /** It has never synced with this master, as far as both have told. */
 export function foreign(m: Master, r: Replica): boolean {
-  return m.replid !== "" && r.replid !== "" && m.replid !== r.replid;
+  const master = stream(m);
+  return master !== "" && r.replid !== "" && master !== r.replid;
+}
+
+/** Its stream ended where the other's began: a master from before the last promotion, beside a replica that went along with it. */
+function precedes(a: Replica, b: Replica): boolean {
+  return a.replid !== "" && a.replid !== b.replid && a.replid === b.replid2;
 }
 
 function better(m: Master, a: Replica, b: Replica): boolean {
   if (foreign(m, a) !== foreign(m, b)) return foreign(m, b);
+  if (precedes(a, b) !== precedes(b, a)) return precedes(b, a);
   if (a.priority !== b.priority) return a.priority < b.priority;
   if (a.offset !== b.offset) return a.offset > b.offset;
   if (a.runid === "" || b.runid === "") return a.runid !== "";
