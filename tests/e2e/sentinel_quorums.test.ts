@@ -69,7 +69,10 @@ class Fleet {
     );
   }
 
-  /** Every Sentinel sees all servers and all others up. */
+  /**
+   * Every Sentinel sees all servers and all others up, and has heard of each replica that it is one: an original that was cut off just before
+   * remembers the old master as a master, and at its return turns the new one into a replica at once.
+   */
   async isWhole(): Promise<void> {
     for (const s of this.sentinels)
       await until(
@@ -78,8 +81,8 @@ class Fleet {
           const m = pairs(await s.cli("sentinel", "master", "m"));
           if (m["flags"] !== "master" || m["num-slaves"] !== "2") return false;
           if (m["num-other-sentinels"] !== String(this.sentinels.length - 1)) return false;
-          const all = (await s.cli("sentinel", "replicas", "m")) + (await s.cli("sentinel", "sentinels", "m"));
-          return !/^flags\n.*(down|disconnected)/m.test(all);
+          const all = (await s.cli("sentinel", "replicas", "m")) + "\n" + (await s.cli("sentinel", "sentinels", "m"));
+          return !/^flags\n.*(down|disconnected)/m.test(all) && !/^role-reported\nmaster/m.test(all);
         },
         60_000,
       );
