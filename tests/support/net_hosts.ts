@@ -112,6 +112,19 @@ export class Hosts {
     return `10.77.0.${host}`;
   }
 
+  /** redis-cli on the guest's own host, which may be cut off. */
+  async cliOn(guest: Guest, ...args: string[]): Promise<string> {
+    const inside = this.hosts[Number(guest.ip.split(".").at(-1)) - 1].inside;
+    const p = Bun.spawn([...inside, "timeout", "5", originals.cli, "-h", guest.ip, "-p", String(guest.port), ...args], {
+      stdout: "pipe",
+      stderr: "pipe",
+      stdin: "ignore",
+    });
+    const [out, err] = await Promise.all([new Response(p.stdout).text(), new Response(p.stderr).text()]);
+    await p.exited;
+    return (out + err).replace(/\n$/, "");
+  }
+
   /** Nothing comes from it or to it any more; what runs there runs on. */
   cut(host: number): void {
     this.bridge.ip("link", "set", `p${host}`, "down");
