@@ -45,6 +45,8 @@ export interface Blocked {
   offset: number;
   replicas: number;
   local: number;
+  /** Told that the client has sent something, or has gone: what it says is no request now. */
+  heard: (() => void) | null;
 }
 
 export interface BlockingHooks {
@@ -119,7 +121,20 @@ export class Blocking {
     // A command that is run again keeps its first deadline.
     const keeps = b !== null && (client.flags & FLAG_REPROCESSING) !== 0;
     if (!keeps) {
-      b = { kind, saved: null, db: 0, keys: [], type: -1, onNoKey: false, deadline: null, micros: 0, offset: 0, replicas: 0, local: 0 };
+      b = {
+        kind,
+        saved: null,
+        db: 0,
+        keys: [],
+        type: -1,
+        onNoKey: false,
+        deadline: null,
+        micros: 0,
+        offset: 0,
+        replicas: 0,
+        local: 0,
+        heard: null,
+      };
       client.blocked = b;
       if (timeoutMs > 0) b.deadline = this.deadlines.add(clock.monoMs + timeoutMs, client);
     }
@@ -285,6 +300,7 @@ export class Blocking {
     if (b === null) return;
     if (client.flags & FLAG_BLOCKED) this.leaveLines(client, b);
     this.end(client, b);
+    b.heard?.();
   }
 
   // ------------------------------------------------------------------------------------------------ numbers

@@ -109,8 +109,11 @@ export class Ingest {
       // taken
     } else if (client.rest === null && !(client.flags & FLAG_QUEUED)) this.process(client, chunk, 0, chunk.length);
     else this.append(client, chunk);
-    // What comes after this can wait with the sender.
-    if (client.flags & FLAG_HELD) conn.pause();
+    if (client.flags & (FLAG_HELD | FLAG_BLOCKED)) {
+      // What comes after this can wait with the sender.
+      if (client.flags & FLAG_HELD) conn.pause();
+      else client.blocked?.heard?.();
+    }
     d.inEvent = false;
     this.finish(client);
     d.loop.turn((clock.monoMs - started) * 1000, d.totalCommands - commands);

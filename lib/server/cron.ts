@@ -5,6 +5,7 @@
 import { GATE_BUSY } from "../clients/command.ts";
 import { setAccessTime } from "../store/access.ts";
 import { clock, readClock, resyncClock } from "../time/clock.ts";
+import type { LoopStats } from "../clients/loop_stats.ts";
 import { PAUSE_EXPIRE } from "../clients/pause.ts";
 import { ExpireCycle } from "../store/expire.ts";
 import { workStep } from "../store/store.ts";
@@ -14,10 +15,16 @@ import type { Server } from "./server.ts";
 const micros = (): number => performance.now() * 1000;
 /** Of each beat at most this share goes to the store's own work, in slices that leave the loop its turns. */
 const WORK_MS = 1;
+const WORK_PAUSE_MS = 2;
 
 /** Moving tables, freeing, giving memory back: a millisecond a beat, more often while there is a lot of it. */
-function work(): void {
-  if (workStep(WORK_MS, micros)) setTimeout(work, 2);
+function work(loop: LoopStats): void {
+  if (!workStep(WORK_MS, micros)) return;
+  setTimeout(() => {
+    const started = readClock();
+    work(loop);
+    loop.turn((readClock() - started) * 1000, 0);
+  }, WORK_PAUSE_MS);
 }
 
 /** Active expiry: a slow cycle a beat, in slices of half a millisecond. */
@@ -70,7 +77,7 @@ export function startCron(server: Server): () => void {
       s.turns.sample(d.loop.micros, d.loop.cycles);
     }
     server.service.cron();
-    work();
+    work(d.loop);
     for (const job of server.cronJobs) job(clock.nowMs);
     if (!server.loading) {
       expire(server, cycle);

@@ -27,6 +27,8 @@ export interface LoadFigures {
   cpuMicros: number[];
   p50Ms: number;
   p99Ms: number;
+  /** The longest that a request took. */
+  maxMs: number;
 }
 
 /** One redis-benchmark run against `port`; `args` as on its command line (without -h, -p, -q, --csv); pids are watched. */
@@ -52,6 +54,7 @@ export async function load(port: number, requests: number, args: string[], pids:
     cpuMicros: pids.map((_, i) => ((after[i] - before[i]) / requests) * 1e6),
     p50Ms: Number(row[4]),
     p99Ms: Number(row[6]),
+    maxMs: Number(row[7]),
   };
 }
 

@@ -20,6 +20,7 @@ import { errorLine } from "../../resp/errors.ts";
 import type { Out } from "../../resp/out.ts";
 import { TO_ALL, TO_AOF, TO_REPLICAS } from "../propagation.ts";
 import { debugSwitches } from "../debug_switches.ts";
+import type { DebugSession } from "./debugger.ts";
 import type { Server } from "../server.ts";
 import { type LuaFunction, type LuaVm, T_NUMBER, T_STRING } from "./lua_vm.ts";
 import { pushError, pushReply } from "./reply.ts";
@@ -51,6 +52,8 @@ export interface ScriptHost {
   readonly capture: Out;
   /** The script that runs; null: a function library is being loaded, or nothing runs. */
   run: ScriptRun | null;
+  /** It runs in the debugger. */
+  session: DebugSession | null;
 }
 
 /** redis.set_repl's numbers, which are not ours. */
@@ -178,6 +181,7 @@ function callCommand(vm: LuaVm, host: ScriptHost, L: number, raise: boolean): nu
   const argc = api.lua_gettop(L);
   const bad = argc === 0 ? NO_ARGUMENTS : readRequest(vm, L, argc) < 0 ? BAD_ARGUMENTS : null;
   if (bad !== null || run === null) {
+    host.session?.failed(bad ?? "");
     pushError(vm, L, bad ?? "redis.call/pcall can only be called inside a script invocation", false);
     return raise ? vm.raise(L) : 1;
   }
@@ -191,6 +195,7 @@ function callCommand(vm: LuaVm, host: ScriptHost, L: number, raise: boolean): nu
   call.argc = argc;
   call.start = 0;
   call.end = request.n;
+  host.session?.called(Array.from({ length: argc }, (_, i) => call.text(i)));
   const command = find(host, argc);
   call.command = command!;
   let why: string | null;
@@ -201,19 +206,27 @@ function callCommand(vm: LuaVm, host: ScriptHost, L: number, raise: boolean): nu
   if (why !== null) {
     if (command !== null) command.rejected++;
     d.observers.failed?.(command === null ? null : call, errorLine(why.startsWith("-") ? why.slice(1) : `ERR ${why}`));
+    host.session?.failed(why);
     pushError(vm, L, why, true);
     return raise ? vm.raise(L) : 1;
   }
   if (command!.flags & FLAG.write) run.wrote = true;
   host.client.last = command;
   d.run(call);
-  return pushCaptured(vm, capture, L) && raise ? vm.raise(L) : 1;
+  return pushCaptured(vm, host, L) && raise ? vm.raise(L) : 1;
 }
 
 /** Pushes the captured reply and empties the capture; true when it is an error. */
-function pushCaptured(vm: LuaVm, capture: Out, L: number): boolean {
+function pushCaptured(vm: LuaVm, host: ScriptHost, L: number): boolean {
+  const { capture, session } = host;
   let failed: boolean;
-  if (capture.chunks.length === 0) {
+  if (session !== null) {
+    const all = capture.take();
+    failed = all[0] === 45;
+    if (failed) session.failed(all.toString("latin1", 0, all.indexOf(13)));
+    session.replied(all);
+    pushReply(vm, L, all, 0);
+  } else if (capture.chunks.length === 0) {
     failed = capture.cur[0] === 45;
     pushReply(vm, L, capture.cur, 0);
     capture.clear();
@@ -269,7 +282,7 @@ function runFunctions(vm: LuaVm, host: ScriptHost): Record<string, LuaFunction> 
 }
 
 /** The others. */
-function plainFunctions(vm: LuaVm, server: Server): Record<string, LuaFunction> {
+function plainFunctions(vm: LuaVm, host: ScriptHost): Record<string, LuaFunction> {
   const { api } = vm;
   const oneString = (L: number): boolean => api.lua_gettop(L) === 1 && api.lua_type(L, 1) === T_STRING;
   return {
@@ -303,14 +316,18 @@ function plainFunctions(vm: LuaVm, server: Server): Record<string, LuaFunction> 
       if (level === undefined || level === "nothing") fail(vm, L, "Invalid debug level.");
       const words: string[] = [];
       for (let i = 2; i <= argc; i++) words.push(vm.text(L, i) ?? "");
-      server.log.at(level, words.join(" "));
+      host.server.log.at(level, words.join(" "));
       return 0;
     },
     breakpoint: (L) => {
-      api.lua_pushboolean(L, 0);
+      host.session?.stopNext("redis.breakpoint() called");
+      api.lua_pushboolean(L, host.session === null ? 0 : 1);
       return 1;
     },
-    debug: () => 0,
+    debug: (L) => {
+      host.session?.debug(L);
+      return 0;
+    },
     replicate_commands: (L) => {
       api.lua_pushboolean(L, 1);
       return 1;
@@ -334,7 +351,7 @@ function setConstants(vm: LuaVm, numbers: Record<string, number>): void {
 export function openRedis(vm: LuaVm, host: ScriptHost, isEval: boolean): void {
   const { api, L } = vm;
   api.lua_createtable(L, 0, 32);
-  const { breakpoint, debug, replicate_commands, ...plain } = plainFunctions(vm, host.server);
+  const { breakpoint, debug, replicate_commands, ...plain } = plainFunctions(vm, host);
   vm.setFunctions(L, { ...runFunctions(vm, host), ...plain, ...(isEval ? { breakpoint, debug, replicate_commands } : {}) });
   setConstants(vm, { REPL_NONE: 0, REPL_AOF, REPL_SLAVE: REPL_REPLICA, REPL_REPLICA, REPL_ALL: TO_ALL });
   vm.setField(L, -2, "redis");
@@ -345,7 +362,7 @@ export function pushLibraryGlobals(vm: LuaVm, host: ScriptHost, register: LuaFun
   const { api, L } = vm;
   api.lua_createtable(L, 0, 1);
   api.lua_createtable(L, 0, 8);
-  vm.setFunctions(L, { register_function: register, log: plainFunctions(vm, host.server).log });
+  vm.setFunctions(L, { register_function: register, log: plainFunctions(vm, host).log });
   setConstants(vm, {});
   vm.setField(L, -2, "redis");
 }

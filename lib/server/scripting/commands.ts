@@ -7,6 +7,7 @@ import type { Script } from "./script_cache.ts";
 import type { Scripting } from "./scripting.ts";
 
 const NOSCRIPT = errorLine("NOSCRIPT No matching script. Please use EVAL.");
+const NOT_BY_SHA = errorLine("ERR Please use EVAL instead of EVALSHA for debugging");
 const TOO_MANY_KEYS = errorLine("ERR Number of keys can't be greater than number of args");
 const NEGATIVE_KEYS = errorLine("ERR Number of keys can't be negative");
 
@@ -14,6 +15,7 @@ const NEGATIVE_KEYS = errorLine("ERR Number of keys can't be negative");
 function evaluate(s: Scripting, c: Call, bySha: boolean, readOnly: boolean): void {
   // Before the script's own commands, which MONITOR shows as they run.
   s.server.service.monitor.line(c);
+  if (bySha && s.debuggers.has(c.client)) return c.out.error(NOT_BY_SHA);
   if (bySha && c.len(1) !== SHA1_HEX) return c.out.error(NOSCRIPT);
   const numKeys = c.integerOrFail(2);
   if (Number.isNaN(numKeys)) return;
@@ -57,9 +59,13 @@ export function scriptingRuns(s: Scripting): Runs {
       else c.out.ok();
     },
     "script|debug": (c) => {
-      if (c.is(2, "no")) return c.out.ok();
-      if (c.is(2, "yes") || c.is(2, "sync")) return c.out.errorText("ERR redisha has no Lua debugger");
-      c.out.errorText("ERR Use SCRIPT DEBUG YES/SYNC/NO");
+      const { client, out } = c;
+      if (out.pendingBytes() > 0) return out.errorText("ERR SCRIPT DEBUG must be called outside a pipeline");
+      if (c.is(2, "yes")) return out.errorText("ERR redisha debugs scripts in sync mode only: SCRIPT DEBUG SYNC");
+      if (c.is(2, "sync")) s.debuggers.add(client);
+      else if (c.is(2, "no")) s.debuggers.delete(client);
+      else return out.errorText("ERR Use SCRIPT DEBUG YES/SYNC/NO");
+      out.ok();
     },
   };
 }

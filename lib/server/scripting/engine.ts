@@ -17,7 +17,7 @@ export interface EngineOptions {
   /** The script is on its way out to let others have a turn. */
   interrupted(): boolean;
   /** Called every so many instructions while the hook is set. */
-  tick(vm: LuaVm, L: number): void;
+  tick(vm: LuaVm, L: number, event: number): void;
   /** Pushes the globals that a library sees while it is loaded; null: nothing is loaded here. */
   library: ((vm: LuaVm) => void) | null;
 }
@@ -50,7 +50,7 @@ export class Engine {
     vm.getField(L, -1, "math");
     vm.setFunctions(L, randomFunctions(vm));
     api.lua_settop(L, 0);
-    this.hook = vm.hook((S) => options.tick(vm, S));
+    this.hook = vm.hook((S, event) => options.tick(vm, S, event));
     const { library } = options;
     const closed = closeSandbox(
       vm,

@@ -72,14 +72,14 @@ export class FunctionEngine {
     this.engine = new Engine(this.host, {
       isEval: false,
       interrupted: () => this.options.interrupted(),
-      tick: (vm, L) => this.tick(vm, L),
+      tick: (vm, L, event) => this.tick(vm, L, event),
       library: (vm) => pushLibraryGlobals(vm, this.host, (L) => this.register(vm, L)),
     });
     return this.engine;
   }
 
-  private tick(vm: LuaVm, L: number): void {
-    if (this.loading === null) return this.options.tick(vm, L);
+  private tick(vm: LuaVm, L: number, event: number): void {
+    if (this.loading === null) return this.options.tick(vm, L, event);
     if (performance.now() < this.loading.untilMs) return;
     pushError(vm, L, "FUNCTION LOAD timeout", false);
     vm.raise(L);

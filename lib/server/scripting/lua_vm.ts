@@ -26,6 +26,12 @@ export const T_STRING = 4;
 export const T_TABLE = 5;
 export const T_FUNCTION = 6;
 
+/** lua_Debug.event: a line begins. */
+const HOOK_LINE = 2;
+/** Where lua_State has its savedpc, and the bytes of an instruction, as this build lays them out. */
+const SAVED_PC = 24;
+const INSTRUCTION_BYTES = 4;
+
 /** lua_resume's answers beside errors. */
 export const FINISHED = 0;
 export const YIELDED = 1;
@@ -43,7 +49,7 @@ const NAMES = [
   "lua_setmetatable lua_pcall lua_gc lua_error lua_next lua_concat lua_getstack lua_getinfo luaL_argerror luaL_where",
   "luaL_checknumber luaL_checkinteger luaL_optinteger luaL_checklstring luaL_optlstring luaL_checktype luaL_ref luaL_unref",
   "luaL_loadbuffer luaL_newstate luaopen_base luaopen_table luaopen_string luaopen_math luaopen_debug lua_yield lua_resume",
-  "lua_sethook malloc free setThrew stackSave stackRestore",
+  "lua_sethook lua_getlocal malloc free setThrew stackSave stackRestore",
 ] as const;
 type Words<S extends string> = S extends `${infer A} ${infer B}` ? A | Words<B> : S;
 /** The C API as the instance exports it: pointers and indexes are numbers. */
@@ -66,6 +72,14 @@ let functionModule: WebAssembly.Module | null = null;
 
 /** A JS function that Lua may call: takes the state, returns how many results it has pushed. */
 export type LuaFunction = (L: number) => number;
+
+/** A call that is under way: whether it is of a C function, what its function is called, and the current line. */
+export interface Place {
+  native: boolean;
+  name: string | null;
+  source: string;
+  line: number;
+}
 
 export class LuaVm {
   readonly api: Api;
@@ -177,8 +191,13 @@ export class LuaVm {
     this.api.lua_pushcclosure(L, this.add(f), 0);
   }
   /** A hook for lua_sethook. */
-  hook(f: (L: number) => void): number {
+  hook(f: (L: number, event: number) => void): number {
     return this.slot(HOOK, f);
+  }
+
+  /** For a hook's event: the line that begins, or 0 when so many instructions have run. */
+  eventLine(event: number): number {
+    return this.words[event >> 2] === HOOK_LINE ? this.words[(event + 20) >> 2] : 0;
   }
 
   // ------------------------------------------------------------------------------------------------ strings
@@ -328,17 +347,45 @@ export class LuaVm {
     return this.api.luaL_loadbuffer(L, at, b.length, this.name(chunkName)) === 0;
   }
 
-  /** Where a state stopped, `level` calls up: source and current line; null when there is no such level. */
-  where(L: number, level: number): { native: boolean; source: string; line: number } | null {
+  /**
+   * Calls `look` with the lua_Debug of the call `level` calls up, for localName; false when there is none. A state that a hook has stopped
+   * has been put back by an instruction, which may be the one that makes a local seen: for `look` it stands where it will go on.
+   */
+  inFrame(L: number, level: number, look: (at: number) => void): boolean {
+    if (this.api.lua_getstack(L, level, this.debugAt) === 0) return false;
+    const pc = (L + SAVED_PC) >> 2;
+    this.words[pc] += INSTRUCTION_BYTES;
+    look(this.debugAt);
+    this.words[pc] -= INSTRUCTION_BYTES;
+    return true;
+  }
+  /** The instruction that a state is at, while a hook of it runs. */
+  programCounter(L: number): number {
+    return this.words[(L + SAVED_PC) >> 2];
+  }
+  /** A state that a hook has stopped, and that will not go on, is where it would have gone on: for errors' places. */
+  stayStopped(L: number): void {
+    this.words[(L + SAVED_PC) >> 2] += INSTRUCTION_BYTES;
+  }
+  /** The name of local variable `i` of a call, whose value is pushed; null when there are no more. */
+  localName(L: number, at: number, i: number): string | null {
+    const name = this.api.lua_getlocal(L, at, i);
+    return name === 0 ? null : this.cString(name);
+  }
+
+  /** Where a state stopped, `level` calls up; null when there is no such level. */
+  where(L: number, level: number): Place | null {
     if (this.api.lua_getstack(L, level, this.debugAt) === 0) return null;
-    this.api.lua_getinfo(L, this.name("Sl"), this.debugAt);
+    this.api.lua_getinfo(L, this.name("Sln"), this.debugAt);
     const mem = this.mem();
+    const nameAt = mem.readUInt32LE(this.debugAt + 4);
+    const name = nameAt === 0 ? null : this.cString(nameAt);
     const what = this.cString(mem.readUInt32LE(this.debugAt + 12));
     const line = mem.readInt32LE(this.debugAt + 20);
     const source = this.cString(mem.readUInt32LE(this.debugAt + 16));
     const native = what === "C";
     // Interrupted at its first instruction, a function has no current line yet.
-    return { native, source, line: line < 0 && !native ? this.firstLine(L) : line };
+    return { native, name, source, line: line < 0 && !native ? this.firstLine(L) : line };
   }
 
   /** The first line with code in it of the function that `where` has looked up. */

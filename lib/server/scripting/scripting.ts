@@ -12,6 +12,8 @@ import {
   CLIENT_ACL,
   Client,
   FLAG_BLOCKED,
+  FLAG_CLOSE_AFTER_REPLY,
+  FLAG_CLOSE_ASAP,
   FLAG_DENY_BLOCKING,
   FLAG_EXECUTING,
   FLAG_MASTER,
@@ -24,11 +26,13 @@ import { GATE_BUSY, GATE_MEMORY, GATE_MISCONF, GATE_NOREPLICAS, GATE_READONLY, G
 import { BLOCKED_ON_SCRIPT, saveCall } from "../../clients/blocking.ts";
 import { ERR, errorLine } from "../../resp/errors.ts";
 import { Out } from "../../resp/out.ts";
+import { BROKEN, NEED_MORE } from "../../resp/request.ts";
 import { currentExpirePolicy, EXPIRE_IGNORE, setExpirePolicy } from "../../store/keyspace.ts";
 import { readClock } from "../../time/clock.ts";
 import { TO_ALL } from "../propagation.ts";
 import type { LibraryStore, ScriptMemory, Server } from "../server.ts";
 import type { ScriptHost, ScriptRun } from "./bridge.ts";
+import { ABORTED, DebugSession, STAYS } from "./debugger.ts";
 import { Engine } from "./engine.ts";
 import { FunctionEngine } from "./function_engine.ts";
 import { LibrarySet, type LibraryFunction } from "./libraries.ts";
@@ -64,9 +68,11 @@ const HOOK_INSTRUCTIONS = 1000;
 /** How long a script that others wait for runs before they get a turn. */
 const SLICE_MS = 5;
 const MASK_COUNT = 8;
+const MASK_LINE = 4;
 /** Lua's name for a caller that has given way to what it called. */
 const TAIL_CALL = "=(tail call)";
 const KILLED = "Script killed by user with SCRIPT KILL...";
+const ABORT = "script aborted for user request";
 
 /** What this client says is done, whatever the gates say. */
 function obeys(client: Client): boolean {
@@ -85,6 +91,9 @@ export class Scripting implements ScriptHost {
   /** The one that runs now. */
   private engine: Engine | null;
   private suspended: Suspended | null;
+  /** Clients whose scripts are to run in the debugger. */
+  readonly debuggers: WeakSet<Client>;
+  session: DebugSession | null;
   /** The running script may be interrupted: its client can wait. */
   private mayWait: boolean;
   /** It is on its way out through its coroutines. */
@@ -103,6 +112,8 @@ export class Scripting implements ScriptHost {
     this.evalEngine = null;
     this.engine = null;
     this.suspended = null;
+    this.debuggers = new WeakSet();
+    this.session = null;
     this.mayWait = false;
     this.interrupted = false;
     this.killed = false;
@@ -112,8 +123,8 @@ export class Scripting implements ScriptHost {
 
   // ------------------------------------------------------------------------------------------------ interpreters
 
-  private hooks(): { interrupted(): boolean; tick(vm: LuaVm, L: number): void } {
-    return { interrupted: () => this.interrupted, tick: (vm, L) => this.tick(vm, L) };
+  private hooks(): { interrupted(): boolean; tick(vm: LuaVm, L: number, event: number): void } {
+    return { interrupted: () => this.interrupted, tick: (vm, L, event) => this.tick(vm, L, event) };
   }
 
   /** The interpreter of scripts. */
@@ -210,7 +221,9 @@ export class Scripting implements ScriptHost {
       const waits = conn !== null || (flags & FLAG_MASTER) !== 0 || (server.loading && (flags & FLAG_TRUSTED) !== 0);
       this.mayWait = threshold > 0 && waits && server.dispatcher.depth === (flags & FLAG_EXECUTING ? 2 : 1);
       this.untilMs = performance.now() + threshold;
-      engine.vm.api.lua_sethook(engine.thread, this.mayWait ? engine.hook : 0, this.mayWait ? MASK_COUNT : 0, HOOK_INSTRUCTIONS);
+      if (this.debuggers.has(call.client) && script.isEval && this.mayWait) this.session = new DebugSession(engine.vm, call.text(1));
+      const mask = (this.mayWait ? MASK_COUNT : 0) | (this.session === null ? 0 : MASK_LINE);
+      engine.vm.api.lua_sethook(engine.thread, mask === 0 ? 0 : engine.hook, mask, HOOK_INSTRUCTIONS);
       return this.resume(engine, call.out, run, args);
     });
     if (this.run !== null) this.suspend(call, run);
@@ -299,6 +312,7 @@ export class Scripting implements ScriptHost {
     this.interrupted = false;
     const status = vm.api.lua_resume(thread, args);
     if (status === YIELDED) return false;
+    if (this.session !== null) this.endSession(run.caller);
     const { errors, unreported } = out;
     this.reply(engine, out, run, status);
     // An error that a command of the script had: errorstats has it, but the script has failed too.
@@ -323,8 +337,9 @@ export class Scripting implements ScriptHost {
   // ------------------------------------------------------------------------------------------------ busy
 
   /** Called every so many instructions of a script. */
-  private tick(vm: LuaVm, L: number): void {
-    if (!this.mayWait || performance.now() < this.untilMs || !vm.mayYield(L)) return;
+  private tick(vm: LuaVm, L: number, event: number): void {
+    if (!this.mayWait) return;
+    if (this.session !== null ? !this.stops(this.session, vm, L, event) : performance.now() < this.untilMs || !vm.mayYield(L)) return;
     this.interrupted = true;
     vm.api.lua_yield(L, 0);
   }
@@ -333,10 +348,11 @@ export class Scripting implements ScriptHost {
   private suspend(call: Call, run: ScriptRun): void {
     const { server } = this;
     const { client } = call;
-    server.log.warning(
-      `Slow script detected: still in execution after ${server.config.number("busy-reply-threshold")} milliseconds. ` +
-        `You can try killing the script using the ${run.isEval ? "SCRIPT" : "FUNCTION"} KILL command. Script name is: ${run.name}.`,
-    );
+    if (this.session === null)
+      server.log.warning(
+        `Slow script detected: still in execution after ${server.config.number("busy-reply-threshold")} milliseconds. ` +
+          `You can try killing the script using the ${run.isEval ? "SCRIPT" : "FUNCTION"} KILL command. Script name is: ${run.name}.`,
+      );
     const { multi, flags } = client;
     const inside = multi !== null && (flags & FLAG_EXECUTING) !== 0;
     const saved = saveCall(call);
@@ -346,12 +362,25 @@ export class Scripting implements ScriptHost {
     if (client.blocked === null) blocking.blockOn(client, BLOCKED_ON_SCRIPT, 0);
     else client.flags |= FLAG_BLOCKED;
     server.setGate(GATE_BUSY, true);
-    setImmediate(() => this.goOn());
+    if (this.session === null) setImmediate(() => this.goOn());
+    else this.converse(this.session);
   }
 
   /** The next stretch of a suspended script, as if its client's command had never been left. */
   private goOn(): void {
     const { run, client, saved, multi, outer } = this.suspended!;
+    this.within(() => {
+      this.untilMs = performance.now() + (this.session === null ? SLICE_MS : this.server.config.number("busy-reply-threshold"));
+      this.guarded(client.out, run, () => (this.killed ? this.abandon(client.out, run) : this.resume(this.engine!, client.out, run)));
+      if (this.run === null) this.ended(run, client, saved, multi, outer);
+    });
+    if (this.session !== null) this.converse(this.session);
+    else if (this.suspended !== null) setImmediate(() => this.goOn());
+  }
+
+  /** Does something as if it were a part of the suspended script, in an event of its own. */
+  private within(f: () => void): void {
+    const { client, saved, multi } = this.suspended!;
     const d = this.server.dispatcher;
     // For the master and the AOF no key's time is over.
     const policy = obeys(client) ? setExpirePolicy(EXPIRE_IGNORE) : currentExpirePolicy();
@@ -360,10 +389,7 @@ export class Scripting implements ScriptHost {
     d.current = client;
     d.running = saved.command;
     d.depth = multi === null ? 1 : 2;
-    this.untilMs = performance.now() + SLICE_MS;
-    this.guarded(client.out, run, () => (this.killed ? this.abandon(client.out, run) : this.resume(this.engine!, client.out, run)));
-    if (this.run === null) this.ended(run, client, saved, multi, outer);
-    else setImmediate(() => this.goOn());
+    f();
     setExpirePolicy(policy);
     d.depth = 0;
     d.current = null;
@@ -409,8 +435,12 @@ export class Scripting implements ScriptHost {
   /** Ends a killed script where it stands: none of its pcalls can hold that. */
   private abandon(out: Out, run: ScriptRun): boolean {
     const { vm, thread } = this.engine!;
-    this.server.log.notice(`Lua script killed by user with ${run.isEval ? "SCRIPT" : "FUNCTION"} KILL.`);
-    pushError(vm, thread, KILLED, false);
+    const { session } = this;
+    if (session !== null) {
+      vm.stayStopped(session.L);
+      this.endSession(run.caller);
+    } else this.server.log.notice(`Lua script killed by user with ${run.isEval ? "SCRIPT" : "FUNCTION"} KILL.`);
+    pushError(vm, thread, session === null ? KILLED : ABORT, false);
     this.replyError(vm, thread, out, run);
     this.engine!.newThread();
     return true;
@@ -424,7 +454,71 @@ export class Scripting implements ScriptHost {
     if (run.wrote) return UNKILLABLE;
     if (isEval !== run.isEval) return this.busyLine();
     this.killed = true;
+    if (this.session !== null) setImmediate(() => this.suspended !== null && this.goOn());
     return null;
+  }
+
+  // ------------------------------------------------------------------------------------------------ debugging
+
+  /** Whether a script in the debugger stops at this event of its hook. */
+  private stops(session: DebugSession, vm: LuaVm, L: number, event: number): boolean {
+    const line = vm.eventLine(event);
+    if (line === 0) {
+      if (performance.now() >= this.untilMs) session.stopNext("timeout reached, infinite loop?");
+      return false;
+    }
+    return vm.where(L, 0)?.source === "@user_script" && vm.mayYield(L) && session.stopsAt(L, line);
+  }
+
+  /** The script has stopped: says so, and does what its client says until that lets the script go on. */
+  private converse(session: DebugSession): void {
+    const { client } = this.suspended!;
+    if (session.waits) session.answer(client.out);
+    if (client.blocked !== null) client.blocked.heard = () => this.heard(session);
+    this.server.dispatcher.wake(client);
+    if (client.rest !== null) setImmediate(() => this.heard(session));
+  }
+
+  private heard(session: DebugSession): void {
+    if (this.session !== session || this.suspended === null) return;
+    const { client } = this.suspended;
+    const { request, out } = client;
+    let fate = client.flags & FLAG_CLOSE_ASAP ? ABORTED : STAYS;
+    const buf = client.rest;
+    const length = client.restLength;
+    let pos = 0;
+    while (buf !== null && pos < length && fate === STAYS) {
+      const status = request.read(buf, pos, length);
+      if (status === NEED_MORE) break;
+      if (status === BROKEN) fate = ABORTED;
+      else if (request.argc > 0) {
+        const words = Array.from({ length: request.argc }, (_, i) =>
+          request.buf.toString("latin1", request.at[2 * i], request.at[2 * i + 1]),
+        );
+        fate = session.command(words, (f) => this.within(f));
+        if (fate === STAYS) session.answer(out);
+      }
+      pos = request.end;
+    }
+    client.rest = null;
+    client.restLength = 0;
+    if (buf !== null && pos < length) {
+      request.reset();
+      client.rest = Buffer.from(buf.subarray(pos, length));
+      client.restLength = length - pos;
+    }
+    this.server.dispatcher.wake(client);
+    if (fate === STAYS) return;
+    this.killed ||= fate === ABORTED;
+    setImmediate(() => this.session === session && this.goOn());
+  }
+
+  /** The reply of a debugged script follows, and then the connection ends: so the debugger's client knows. */
+  private endSession(client: Client): void {
+    this.session!.end(client.out);
+    this.session = null;
+    this.debuggers.delete(client);
+    client.flags |= FLAG_CLOSE_AFTER_REPLY;
   }
 
   /** What everybody else is told while a script is busy. */
