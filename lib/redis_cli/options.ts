@@ -1,7 +1,7 @@
 /**
  * The command line of redis-cli: options first, then the command. Cold; texts are latin1.
  * Option names, their errors and exit codes are the original's. Added: --sentinel NAME, which asks the Sentinel at -h -p for the master
- * of that name and talks to it. Left out: Redis Cluster (-c follows redirections, --cluster manages none), --lru-test, the Lua debugger.
+ * of that name and talks to it. Left out: Redis Cluster (-c follows redirections, --cluster manages none), --lru-test, the Lua debugger's console.
  */
 import { splitArgs } from "../bytes/args.ts";
 import type { Delimiters, Output } from "./format.ts";
@@ -197,8 +197,8 @@ const VALUES: Record<string, (o: CliOptions, value: string) => void> = {
 const LEFT_OUT: Record<string, string> = {
   "--cluster": "redisha keeps one data set available and is no Redis Cluster",
   "--lru-test": "not part of redisha",
-  "--ldb": "the Lua debugger is not part of redisha",
-  "--ldb-sync-mode": "the Lua debugger is not part of redisha",
+  "--ldb": "the debugger's console is not part of redisha; redis-cli --ldb-sync-mode talks to its servers",
+  "--ldb-sync-mode": "the debugger's console is not part of redisha; redis-cli --ldb-sync-mode talks to its servers",
 };
 
 /** Reads the command line, complains and exits as redis-cli does. `args`: everything behind the program's name. */
