@@ -1,8 +1,15 @@
 /**
- * `bench growth [MOST_KEYS] [ROUNDS] [keys|connections|stalls]`: how cost grows, ours and the original's: CPU per GET and SET with ten thousand,
- * a million and ten million keys, and with 50, 1,000 and 10,000 connections; and the longest that anybody waited, and the longest turn of our
- * loop, while the keys grew from none to all: no growth of a table or of memory may stall it.
+ * `bench growth [MOST_KEYS] [ROUNDS] [keys|connections|stalls|steps]`: how cost grows, ours and the original's: CPU per GET and SET with ten
+ * thousand, a million and ten million keys, and with 50, 1,000 and 10,000 connections; the longest that anybody waited, and the longest turn of
+ * our loop, while the keys grew from none to all; and the dearest steps of the store's own growth and shrinking, without a server around it:
+ * no growth of a table or of memory may stall the loop. Growing is the same every time, what the machine does beside it is not: a step's time
+ * is the least of its rounds.
  */
+import { closeDatabases, databases, openDatabases, workStep } from "../../lib/store/store.ts";
+import { setReleaseHook } from "../../lib/store/arena.ts";
+import { setString } from "../../lib/store/string.ts";
+import { ffiProblem, releasePages } from "../../lib/os/ffi.ts";
+import { pageBytes } from "../../lib/os/machine.ts";
 import { startServer, type Kind, type Program } from "../support/programs.ts";
 import { load, median, table, type LoadFigures } from "./measure.ts";
 
@@ -44,7 +51,7 @@ function rowsOf(name: string, all: Map<string, Figures>): (string | number)[][] 
 
 /** `keys` random keys out of twice as many. */
 const fill = (s: Program, keys: number, factor = FILL_FACTOR): Promise<LoadFigures> =>
-  load(s.port, keys * factor, ["-c", "8", "-P", "16", "-r", String(2 * keys), "SET", "key:__rand_int__", "xxx"], [s.pid]);
+  load(s.port, keys * factor, ["-c", "4", "-P", "64", "-r", String(2 * keys), "SET", "key:__rand_int__", "xxx"], [s.pid]);
 
 async function start(): Promise<Map<Kind, Program>> {
   const servers = new Map<Kind, Program>();
@@ -109,6 +116,48 @@ async function stalls(mostKeys: number, rounds: number): Promise<void> {
   console.log(table(["program", "keys", "SET/s", "p99 ms", "longest wait ms", "longest turn ms", "deleting: wait", "turn"], rows));
 }
 
+/** Keys of a step: as many as a turn of the loop handles. */
+const STEP_KEYS = 64;
+
+/** The dearest steps of growing to `keys` keys, and of deleting nine of ten. */
+function steps(keys: number, rounds: number): void {
+  if (ffiProblem() === null) {
+    const page = pageBytes();
+    setReleaseHook((memory, offset, length) => void releasePages(new Uint8Array(memory), offset, offset + length, page));
+  }
+  const key = Buffer.from("key:000000000000");
+  const value = Buffer.from("xxx");
+  const name = (i: number): void => {
+    for (let p = 15, rest = i; p > 3; p--, rest = Math.floor(rest / 10)) key[p] = 48 + (rest % 10);
+  };
+  const count = Math.ceil(keys / STEP_KEYS);
+  const least = [new Float64Array(count).fill(Infinity), new Float64Array(count).fill(Infinity)];
+  for (let round = 0; round < rounds; round++) {
+    openDatabases(1);
+    const [ks] = databases;
+    for (const [phase, ms] of least.entries())
+      for (let i = 0; i < keys;) {
+        const step = i / STEP_KEYS;
+        const from = performance.now();
+        for (const end = Math.min(keys, i + STEP_KEYS); i < end; i++) {
+          if (phase === 1 && i % 10 === 0) continue;
+          name(i);
+          if (phase === 0) setString(ks, key, 0, key.length, value, 0, value.length, false);
+          else ks.delete(key, 0, key.length);
+        }
+        ms[step] = Math.min(ms[step], performance.now() - from);
+      }
+    closeDatabases();
+    while (workStep(10, () => performance.now() * 1000));
+  }
+  const rows = least.map((ms, phase) => {
+    const sorted = [...ms].sort((a, b) => a - b);
+    const at = (share: number): number => sorted[Math.floor((count - 1) * share)];
+    return [phase === 0 ? "growing" : "shrinking", keys, at(0.5), at(0.99), at(0.999), at(1)];
+  });
+  console.log(table([`${STEP_KEYS} keys a step`, "keys", "median ms", "p99 ms", "p99.9 ms", "longest ms"], rows));
+}
+
 export async function bench(args: string[]): Promise<void> {
   const mostKeys = Number(args[0] ?? 10_000_000);
   const rounds = Number(args[1] ?? 3);
@@ -116,4 +165,5 @@ export async function bench(args: string[]): Promise<void> {
   if (what === "all" || what === "keys") await byKeys(mostKeys, rounds);
   if (what === "all" || what === "connections") await byConnections(rounds);
   if (what === "all" || what === "stalls") await stalls(mostKeys, Math.min(2, rounds));
+  if (what === "all" || what === "steps") steps(mostKeys, rounds);
 }

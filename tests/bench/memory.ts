@@ -1,5 +1,5 @@
 /**
- * `bench memory [MILLIONS]`: what a small key, and elements of collections, cost in resident memory, ours and the original's: after filling,
+ * `bench memory [MILLIONS] [NAME,...]`: what a small key, and elements of collections, cost in resident memory, ours and the original's: after filling,
  * after rewriting everything with other sizes, after deleting nine of ten.
  */
 import { startServer, type Kind, type Program } from "../support/programs.ts";
@@ -38,24 +38,47 @@ function fillings(million: number): Filling[] {
       command: (i, r) => ["ZADD", "zset", String(r === 0 ? i : i / 3), `member:${i}`],
       remove: (i) => ["ZREM", "zset", `member:${i}`],
     },
-    { name: "one list", count: n, command: (i) => ["RPUSH", "list", `element:${i}`] },
+    {
+      name: "one list",
+      count: n,
+      command: (i, r) => (r === 0 ? ["RPUSH", "list", `element:${i}`] : ["LSET", "list", String(i % 2 === 0 ? 0 : -1), value(i, r)]),
+      remove: () => ["LPOP", "list"],
+    },
+    {
+      name: "one stream",
+      count: n,
+      command: (i, r) => (r === 0 ? ["XADD", "stream", `${i + 1}-1`, "f", value(i, r), "n", String(i)] : ["XLEN", "stream"]),
+      remove: (i) => ["XDEL", "stream", `${i + 1}-1`],
+    },
     {
       name: "small hash (5)",
-      count: n / 5,
+      count: n,
       command: (i, r) => ["HSET", `h:${i}`, "a", value(i, r), "b", value(i, r), "c", "3", "d", "4", "e", "5"],
       remove: (i) => ["DEL", `h:${i}`],
     },
     {
       name: "small set (5)",
-      count: n / 5,
+      count: n,
       command: (i) => ["SADD", `s:${i}`, "a", "b", "c", "d", String(i)],
       remove: (i) => ["DEL", `s:${i}`],
     },
     {
       name: "small list (5)",
-      count: n / 5,
+      count: n,
       command: (i) => ["RPUSH", `l:${i}`, "a", "b", "c", "d", String(i)],
       remove: (i) => ["DEL", `l:${i}`],
+    },
+    {
+      name: "small zset (5)",
+      count: n,
+      command: (i, r) => ["ZADD", `z:${i}`, "1", "a", "2", "b", "3", "c", "4.5", "d", String(i), value(i, r)],
+      remove: (i) => ["DEL", `z:${i}`],
+    },
+    {
+      name: "small stream (3)",
+      count: n / 5,
+      command: (i, r) => ["XADD", `x:${i}`, `${r + 1}-1`, "a", value(i, r), "b", "2", "c", "3"],
+      remove: (i) => ["DEL", `x:${i}`],
     },
   ];
 }
@@ -78,7 +101,9 @@ async function fill(server: Program, count: number, command: (i: number) => stri
 
 export async function bench(args: string[]): Promise<void> {
   const rows: (string | number)[][] = [];
+  const names = args[1]?.split(",");
   for (const f of fillings(Number(args[0] ?? 1))) {
+    if (names !== undefined && !names.includes(f.name)) continue;
     const got: Record<Kind, number[]> = { redis: [], redisha: [] };
     for (const kind of ["redis", "redisha"] as Kind[]) {
       await using server = await startServer(kind);
