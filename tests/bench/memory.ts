@@ -3,7 +3,6 @@
  * after rewriting everything with other sizes, after deleting nine of ten.
  */
 import { startServer, type Kind, type Program } from "../support/programs.ts";
-import { Wire } from "../support/wire.ts";
 import { rssBytes, table } from "./measure.ts";
 
 interface Filling {
@@ -83,20 +82,41 @@ function fillings(million: number): Filling[] {
   ];
 }
 
+/** Sends the commands of 0 .. count - 1 in batches; of the replies only the end of each batch counts. */
 async function fill(server: Program, count: number, command: (i: number) => string[] | null): Promise<void> {
-  const wire = await Wire.connect(server.port);
-  const BATCH = 10_000;
+  const BATCH = 5_000;
+  const END = Buffer.from("+PONG\r\n");
+  let arrived = (): void => {};
+  let tail = Buffer.alloc(0);
+  let writable = (): void => {};
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: server.port,
+    socket: {
+      data: (_, chunk) => {
+        tail = Buffer.concat([tail, chunk.subarray(-END.length)]).subarray(-END.length);
+        if (tail.equals(END)) arrived();
+      },
+      drain: () => writable(),
+    },
+  });
   for (let i = 0; i < count; i += BATCH) {
     const parts: string[] = [];
     for (let k = i; k < Math.min(count, i + BATCH); k++) {
       const c = command(k);
       if (c !== null) parts.push(`*${c.length}\r\n${c.map((a) => `$${a.length}\r\n${a}\r\n`).join("")}`);
     }
-    wire.raw(parts.join(""));
-    wire.send("PING");
-    for (let k = 0; k <= parts.length; k++) await wire.next();
+    const done = new Promise<void>((resolve) => (arrived = resolve));
+    let bytes = Buffer.from(`${parts.join("")}PING\r\n`);
+    for (;;) {
+      const room = new Promise<void>((resolve) => (writable = resolve));
+      bytes = bytes.subarray(socket.write(bytes));
+      if (bytes.length === 0) break;
+      await room;
+    }
+    await done;
   }
-  wire.close();
+  socket.end();
 }
 
 export async function bench(args: string[]): Promise<void> {
