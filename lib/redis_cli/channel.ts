@@ -31,6 +31,7 @@ export class Channel {
   private readonly reader: ValueReader;
   private readonly ready: Value[];
   private waiter: Waiter | null;
+  private notify: (() => void) | null;
   private rawWaiter: ((chunk: Buffer | null) => void) | null;
   private rawChunks: Buffer[] | null;
   private writable: (() => void) | null;
@@ -44,6 +45,7 @@ export class Channel {
     this.reader = new ValueReader();
     this.ready = [];
     this.waiter = null;
+    this.notify = null;
     this.rawWaiter = null;
     this.rawChunks = null;
     this.writable = null;
@@ -89,6 +91,18 @@ export class Channel {
     if (this.lost !== null) return Promise.reject(this.lost);
     return new Promise((resolve, reject) => {
       this.waiter = { resolve, reject };
+    });
+  }
+
+  /** True when next() would not wait. */
+  get hasNext(): boolean {
+    return this.ready.length > 0 || this.lost !== null;
+  }
+  /** Resolves when hasNext is true; takes nothing. */
+  arrived(): Promise<void> {
+    if (this.hasNext) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.notify = resolve;
     });
   }
 
@@ -170,8 +184,10 @@ export class Channel {
     }
     const waiter = this.waiter;
     this.waiter = null;
-    if (waiter !== null) waiter.resolve(value);
-    else this.ready.push(value);
+    if (waiter !== null) return waiter.resolve(value);
+    this.ready.push(value);
+    this.notify?.();
+    this.notify = null;
   }
 
   onClose(error: Error | null): void {
@@ -185,6 +201,8 @@ export class Channel {
     this.rawWaiter = null;
     this.writable = null;
     waiter?.reject(this.lost!);
+    this.notify?.();
+    this.notify = null;
     rawWaiter?.(null);
     writable?.();
   }

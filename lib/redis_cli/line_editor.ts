@@ -93,6 +93,21 @@ export class LineEditor {
     }
   }
 
+  /** Resolves when a key is pressed: true for Ctrl-C, which is taken; any other begins the next line. Until endPressed. */
+  async pressed(): Promise<boolean> {
+    process.stdin.setRawMode(true);
+    process.stdin.resume();
+    const key = await this.key();
+    if (key !== null && key !== "\x03") this.typed.unshift(key);
+    return key === "\x03";
+  }
+  /** The terminal is as it was before. */
+  endPressed(): void {
+    this.wake = null;
+    process.stdin.setRawMode(false);
+    process.stdin.pause();
+  }
+
   private async key(): Promise<string | null> {
     for (;;) {
       const key = this.typed.shift();

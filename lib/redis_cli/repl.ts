@@ -9,7 +9,7 @@ import { completions, hint, type HelpEntry } from "./help.ts";
 import { LineEditor } from "./line_editor.ts";
 import { integer } from "./options.ts";
 import type { Session } from "./session.ts";
-import { inputIsTerminal, inputLines, print } from "./terminal.ts";
+import { inputIsTerminal, LineSource, print } from "./terminal.ts";
 
 const SLOW_MS = 500;
 
@@ -33,8 +33,13 @@ export async function repl(parts: ReplParts): Promise<never> {
     else print(`${where}unknown redis-cli preference '${words[1]}'\n`);
   };
   if (!inputIsTerminal()) {
-    for (const line of inputLines()) await runLine(parts, line, () => {}, prefer);
-    process.exit(0);
+    const lines = new LineSource();
+    for (;;) {
+      if (session.subscribed) await session.showMessages(lines.ready().then(() => false));
+      const line = await lines.next();
+      if (line === null) process.exit(0);
+      await runLine(parts, line, () => {}, prefer);
+    }
   }
   const editor = new LineEditor({
     completions: (line) => completions(line, list),
@@ -48,6 +53,10 @@ export async function repl(parts: ReplParts): Promise<never> {
     if (process.listenerCount("SIGINT") === 1) process.exit(1);
   });
   for (;;) {
+    if (session.subscribed) {
+      await session.showMessages(editor.pressed());
+      editor.endPressed();
+    }
     const line = await editor.read(session.prompt);
     if (line === null) process.exit(0);
     await runLine(

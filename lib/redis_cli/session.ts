@@ -7,7 +7,7 @@ import type { TLSOptions } from "bun";
 import { Channel, type Place } from "./channel.ts";
 import { format, invalidation } from "./format.ts";
 import { integer, type CliOptions } from "./options.ts";
-import { complain, print } from "./terminal.ts";
+import { complain, outputIsTerminal, print } from "./terminal.ts";
 import type { Value } from "./value.ts";
 
 /** Commands whose text is shown as it is, whatever the format: name, then subcommand or "" for any. */
@@ -26,6 +26,13 @@ const VERBATIM = [
 /** The same with an exact number of words. */
 const VERBATIM_EXACT: Record<string, number> = { "cluster nodes": 2, "cluster info": 2, "latency graph": 3, "latency doctor": 2 };
 
+/** Commands, and their confirmations. */
+const SUBSCRIPTIONS = /^[ps]?(un)?subscribe$/;
+const MESSAGES = /^[ps]?message$/;
+/** While nothing comes; the cursor goes back so that the next message stands in its place. */
+const READING = "Reading messages... (press Ctrl-C to quit or any key to type command)\r";
+const ERASE = "\x1b[K";
+
 function isVerbatim(args: readonly string[]): boolean {
   const one = args[0].toLowerCase();
   const two = `${one} ${(args[1] ?? "").toLowerCase()}`;
@@ -42,10 +49,14 @@ export class Session {
   private beforeMulti: number;
   resp3: CliOptions["resp3"];
   interactive: boolean;
+  /** Messages may come: they are shown between commands (interactive sessions). */
+  subscribed: boolean;
   /** Ctrl-C in MONITOR or SUBSCRIBE ends that, not the program. */
   private streaming: boolean;
   private aborted: boolean;
   private lastKind: string;
+  /** The kind of message that the last reply was; null: an answer. */
+  private lastPush: string | null;
   private redirected: boolean;
   private asking: boolean;
   host: string;
@@ -60,9 +71,11 @@ export class Session {
     this.beforeMulti = 0;
     this.resp3 = options.resp3;
     this.interactive = false;
+    this.subscribed = false;
     this.streaming = false;
     this.aborted = false;
     this.lastKind = "";
+    this.lastPush = null;
     this.redirected = false;
     this.asking = false;
     this.host = options.host;
@@ -74,7 +87,7 @@ export class Session {
     if (this.channel === null) return "not connected> ";
     const { socket } = this.options;
     const place = socket !== null ? `redis ${socket}` : `${this.host.includes(":") ? `[${this.host}]` : this.host}:${this.port}`;
-    return `${place}${this.database !== 0 ? `[${this.database}]` : ""}${this.inMulti ? "(TX)" : ""}> `;
+    return `${place}${this.database !== 0 ? `[${this.database}]` : ""}${this.inMulti ? "(TX)" : ""}${this.subscribed ? "(subscribed mode)" : ""}> `;
   }
 
   /** Connects, logs in, selects, switches the protocol. False when one of them failed; it has been said unless `quiet`. */
@@ -83,7 +96,7 @@ export class Session {
       this.channel.close();
       this.channel = null;
       this.database = 0;
-      this.inMulti = false;
+      this.inMulti = this.subscribed = false;
     }
     const place = this.place();
     try {
@@ -170,6 +183,11 @@ export class Session {
     const name = args[0].toLowerCase();
     const verbatim = isVerbatim(args);
     for (let left = repeat; left < 0 || left-- > 0;) {
+      if (this.interactive && (this.subscribed || SUBSCRIPTIONS.test(name))) {
+        if (!(await this.amongMessages(args, verbatim))) return false;
+        await this.follow(args);
+        continue;
+      }
       this.channel!.send(args);
       if (name === "monitor") return this.stream(verbatim);
       if (name === "subscribe" || name === "psubscribe" || name === "ssubscribe") {
@@ -183,6 +201,51 @@ export class Session {
       if (this.options.intervalMs > 0) await Bun.sleep(this.options.intervalMs);
     }
     return true;
+  }
+
+  /** A command whose replies messages may come between, or that asks for messages: one confirmation for each of its channels. */
+  private async amongMessages(args: readonly string[], verbatim: boolean): Promise<boolean> {
+    const channel = this.channel!;
+    channel.pushesAreReplies = true;
+    channel.send(args);
+    let left = SUBSCRIPTIONS.test(args[0].toLowerCase()) ? Math.max(1, args.length - 1) : 1;
+    const confirms = SUBSCRIPTIONS.test(args[0].toLowerCase());
+    while (left > 0) {
+      if (!(await this.showReply(verbatim, false))) return false;
+      const shown = this.lastPush;
+      if (shown === null || (confirms && SUBSCRIPTIONS.test(shown))) left--;
+      // A refusal is all that comes.
+      if (this.lastKind === "error") break;
+    }
+    channel.pushesAreReplies = this.subscribed;
+    return true;
+  }
+
+  /** Shows messages as they come until something is typed: `typed` resolves then, to true when that was Ctrl-C. */
+  async showMessages(typed: Promise<boolean>): Promise<void> {
+    const info = this.options.output !== "raw" && outputIsTerminal();
+    while (this.subscribed && this.channel !== null) {
+      const { channel } = this;
+      while (channel.hasNext && this.subscribed) {
+        if (await this.showReply(false, false)) continue;
+        complain(`Error: ${channel.lost?.message}\n`);
+        this.subscribed = false;
+        return;
+      }
+      if (info) print(READING);
+      const first = await Promise.race([typed.then((ends) => (ends ? "end" : "typed")), channel.arrived().then(() => "message")]);
+      if (info) print(ERASE);
+      if (first === "end") await this.connect(false);
+      if (first !== "message") return;
+    }
+  }
+
+  /** What a reply says of subscriptions; the kind of push it is, or null. RESP2's pushes are arrays that begin with their kind. */
+  private noticed(value: Value): string | null {
+    const kind = value.kind === "push" || value.kind === "array" ? (value.items[0]?.text ?? "") : "";
+    if (SUBSCRIPTIONS.test(kind) && value.items.length === 3) this.subscribed = Number(value.items[2].text) > 0;
+    else if (value.kind !== "push" && !(this.subscribed && MESSAGES.test(kind))) return null;
+    return kind;
   }
 
   /** Shows replies until one is an error, the connection ends or Ctrl-C. */
@@ -227,6 +290,7 @@ export class Session {
       process.exit(1);
     }
     this.lastKind = value.kind;
+    this.lastPush = this.interactive ? this.noticed(value) : null;
     if (value.kind === "error" && this.options.cluster && this.redirect(value.text)) return true;
     if (value.kind === "error" && !this.interactive && this.options.exitOnError) {
       complain(`${value.text}\n`);
@@ -264,7 +328,8 @@ export class Session {
       this.inMulti = false;
       this.wanted = this.database = this.beforeMulti;
     } else if (name === "reset" && args.length === 1 && good) {
-      this.inMulti = false;
+      this.inMulti = this.subscribed = false;
+      if (this.channel !== null) this.channel.pushesAreReplies = false;
       this.wanted = this.database = 0;
       this.resp3 = "no";
     }

@@ -64,17 +64,49 @@ export function* inputChunks(size = 16 * 1024): Generator<Buffer> {
   }
 }
 
-/** Standard input line by line, without the newlines. */
-export function* inputLines(): Generator<string> {
-  let rest = "";
-  for (const chunk of inputChunks()) {
-    rest += chunk.toString("latin1");
-    for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
-      yield rest.slice(0, end);
-      rest = rest.slice(end + 1);
-    }
+/** Standard input line by line for who has other things to do meanwhile. */
+export class LineSource {
+  private rest: string;
+  private readonly lines: string[];
+  private ended: boolean;
+  private wake: (() => void) | null;
+
+  constructor() {
+    this.rest = "";
+    this.lines = [];
+    this.ended = false;
+    this.wake = null;
+    process.stdin.on("data", (chunk: Buffer) => this.heard(chunk.toString("latin1")));
+    process.stdin.on("end", () => {
+      this.ended = true;
+      this.wake?.();
+    });
   }
-  if (rest !== "") yield rest;
+
+  private heard(text: string): void {
+    const parts = (this.rest + text).split("\n");
+    this.rest = parts.pop()!;
+    this.lines.push(...parts);
+    this.wake?.();
+  }
+
+  /** Resolves when next() would not wait. */
+  async ready(): Promise<void> {
+    while (this.lines.length === 0 && !this.ended)
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+  }
+
+  /** The next line without its newline, or null at the end. */
+  async next(): Promise<string | null> {
+    await this.ready();
+    const line = this.lines.shift();
+    if (line !== undefined) return line;
+    const last = this.rest;
+    this.rest = "";
+    return last === "" ? null : last;
+  }
 }
 
 /** The arguments as bytes: the system has them exactly, process.argv only as UTF-8. */
