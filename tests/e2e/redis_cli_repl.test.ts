@@ -162,6 +162,59 @@ async function firstLines(count: number, ...args: string[]): Promise<string[]> {
   return text.split("\n").slice(0, count);
 }
 
+test("subscribed mode from a pipe: commands among messages, shown as on a terminal", async () => {
+  const p = Bun.spawn([redisha, "--cli", "-p", String(server.port)], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "ignore",
+    env: { ...process.env, FAKETTY: "1" },
+  });
+  let text = "";
+  const reading = (async () => {
+    for await (const chunk of p.stdout) text += Buffer.from(chunk).toString("latin1");
+  })();
+  const info = "Reading messages... (press Ctrl-C to quit or any key to type command)\r";
+  const erase = "\x1b[K";
+  /** Everything that comes next, to the byte. */
+  const shows = async (expected: string): Promise<void> => {
+    await until(`${JSON.stringify(expected)} in ${JSON.stringify(text)}`, () => text.length >= expected.length);
+    expect(text).toBe(expected);
+    text = "";
+  };
+  const type = (line: string): void => {
+    p.stdin.write(`${line}\n`);
+    void p.stdin.flush();
+  };
+  const confirmed = (kind: string, channel: string, n: number): string => `1) "${kind}"\n2) "${channel}"\n3) (integer) ${n}\n`;
+  for (const protocol of [2, 3]) {
+    type(`hello ${protocol}`);
+    await until("the protocol", () => text.includes("modules"));
+    await until("its end", () => text.endsWith("(empty array)\n"));
+    text = "";
+    type("subscribe one two");
+    await shows(confirmed("subscribe", "one", 1) + confirmed("subscribe", "two", 2) + info);
+    await server.cli("publish", "two", "hello");
+    await shows(`${erase}1) "message"\n2) "two"\n3) "hello"\n${info}`);
+    type("unsubscribe one");
+    await shows(erase + confirmed("unsubscribe", "one", 1) + info);
+    type("get none");
+    const refused =
+      "(error) ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\n";
+    await shows(erase + (protocol === 2 ? refused : "(nil)\n") + info);
+    type("unsubscribe");
+    await shows(erase + confirmed("unsubscribe", "two", 0));
+    type("subscribe three");
+    await shows(confirmed("subscribe", "three", 1) + info);
+    type("reset");
+    await shows(`${erase}RESET\n`);
+    type("ping");
+    await shows("PONG\n");
+  }
+  await p.stdin.end();
+  await reading;
+  expect(await p.exited).toBe(0);
+}, 60_000);
+
 test("--stat, --latency, --latency-dist, --intrinsic-latency", async () => {
   const stat = await firstLines(4, "--stat", "-i", "0.05");
   expect(stat[0]).toStartWith("------- data ------ ");
