@@ -353,6 +353,7 @@ export class LuaVm {
    */
   inFrame(L: number, level: number, look: (at: number) => void): boolean {
     if (this.api.lua_getstack(L, level, this.debugAt) === 0) return false;
+    this.api.lua_checkstack(L, 8);
     const pc = (L + SAVED_PC) >> 2;
     this.words[pc] += INSTRUCTION_BYTES;
     look(this.debugAt);
@@ -391,6 +392,8 @@ export class LuaVm {
   /** The first line with code in it of the function that `where` has looked up. */
   private firstLine(L: number): number {
     const { api } = this;
+    // A state that a hook has stopped has no room on its stack but what is asked for.
+    api.lua_checkstack(L, 8);
     api.lua_getinfo(L, this.name("L"), this.debugAt);
     let first = -1;
     api.lua_pushnil(L);

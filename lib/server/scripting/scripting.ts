@@ -368,14 +368,17 @@ export class Scripting implements ScriptHost {
 
   /** The next stretch of a suspended script, as if its client's command had never been left. */
   private goOn(): void {
-    const { run, client, saved, multi, outer } = this.suspended!;
+    const mine = this.suspended!;
+    const { run, client, saved, multi, outer } = mine;
     this.within(() => {
       this.untilMs = performance.now() + (this.session === null ? SLICE_MS : this.server.config.number("busy-reply-threshold"));
       this.guarded(client.out, run, () => (this.killed ? this.abandon(client.out, run) : this.resume(this.engine!, client.out, run)));
       if (this.run === null) this.ended(run, client, saved, multi, outer);
     });
+    // Another script of its transaction that was suspended meanwhile goes on by itself.
+    if (this.suspended !== mine) return;
     if (this.session !== null) this.converse(this.session);
-    else if (this.suspended !== null) setImmediate(() => this.goOn());
+    else setImmediate(() => this.goOn());
   }
 
   /** Does something as if it were a part of the suspended script, in an event of its own. */
@@ -440,6 +443,7 @@ export class Scripting implements ScriptHost {
       vm.stayStopped(session.L);
       this.endSession(run.caller);
     } else this.server.log.notice(`Lua script killed by user with ${run.isEval ? "SCRIPT" : "FUNCTION"} KILL.`);
+    vm.api.lua_checkstack(thread, 8);
     pushError(vm, thread, session === null ? KILLED : ABORT, false);
     this.replyError(vm, thread, out, run);
     this.engine!.newThread();
