@@ -1,9 +1,11 @@
 /** The order of big sorted sets against a sorted array: random inserts and removals, ranks, bounds, walking both ways, nothing leaked. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { free, usedBytes } from "../../../lib/store/arena.ts";
 import { HAS_SCORE, keyBytes, ELEMENT_HEADER, newElement, setScore } from "../../../lib/store/entry.ts";
 import * as btree from "../../../lib/store/btree.ts";
+
+setDefaultTimeout(60000);
 
 interface Item {
   score: number;

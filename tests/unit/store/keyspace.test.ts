@@ -1,5 +1,5 @@
 /** The keyspace against a Map with expiry, under every policy; snapshots against a copy of that Map; events; flush, rename, swap. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { bytesOf } from "../../../lib/bytes/ascii.ts";
 import { hugeUsedBytes, m8, usedMemory } from "../../../lib/store/arena.ts";
@@ -14,6 +14,8 @@ import { endSnapshot, isDue, markDone, walkDatabase, walkStep } from "../../../l
 import * as store from "../../../lib/store/store.ts";
 import * as strings from "../../../lib/store/string.ts";
 import { clock } from "../../../lib/time/clock.ts";
+
+setDefaultTimeout(60000);
 
 const H = entry.KEY_HEADER;
 const microseconds = () => performance.now() * 1000;
