@@ -8,7 +8,7 @@ import { random } from "./random.ts";
 
 /** Commands that would end, stall or silence the connection or the server, or take it from the test. */
 const LEFT_OUT =
-  /^(shutdown|debug|replicaof|slaveof|failover|sync|psync|replconf|monitor|quit|migrate|save|bgsave|bgrewriteaof|auth|reset|hello|.*subscribe|client\|(reply|pause|kill|tracking|caching|no-evict|setinfo)|config\|(set|rewrite)|acl\|(setuser|deluser|load|save)|wait|waitaof|module\|.*|restore-asking|pfdebug|pfselftest|latency\|(reset|histogram))$/;
+  /^(shutdown|debug|replicaof|slaveof|failover|sync|psync|replconf|monitor|quit|migrate|save|bgsave|bgrewriteaof|auth|reset|hello|.*subscribe|client\|(reply|pause|kill|tracking|caching|no-evict|setinfo)|config\|(set|rewrite)|acl\|(setuser|deluser|load|save)|wait|waitaof|module\|.*|script\|debug|restore-asking|pfdebug|pfselftest|latency\|(reset|histogram))$/;
 
 /** Commands whose replies are a matter of time, chance or memory: not compared. */
 const NOT_COMPARED =
