@@ -15,7 +15,8 @@ for (const aside of ["redisha", "redis"] as Kind[])
       await using fleet = await HostFleet.start(["redisha", "redisha", aside], 1000, 3000);
       const { net, servers, sentinels } = fleet;
       net.cut(3);
-      // Its own server is the only replica that it can promote, and must look well to it.
+      // Its own server is the only replica that it can promote, and must look well to it; the other must have been missed.
+      await until("the silence to be noticed", () => sentinels[2].output.includes(`+sdown slave ${servers[1].ip}:6379`), 20_000);
       await until("the order to be taken", async () => (await net.cliOn(sentinels[2], "sentinel", "failover", "m")) === "OK", 20_000);
       const role = async (): Promise<string> => (await net.cliOn(servers[2], "role")).split("\n")[0];
       await until("a master aside", async () => (await role()) === "master", 20_000);
