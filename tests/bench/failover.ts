@@ -35,10 +35,21 @@ interface Round {
   errors: number;
 }
 
-async function act(set: WholeSet, old: Program, what: Act): Promise<void> {
-  if (what === "planned") await set.sentinels[0].cli("sentinel", "failover", "m");
-  else if (what === "SIGSTOP") old.kill("SIGSTOP");
-  else await old.stop("SIGKILL");
+/** Does it; the moment it was done (performance.now). A Sentinel that is not ready for an order refuses it, and is asked again. */
+async function act(set: WholeSet, old: Program, what: Act): Promise<number> {
+  let at = performance.now();
+  if (what === "SIGSTOP") old.kill("SIGSTOP");
+  else if (what === "kill -9") await old.stop("SIGKILL");
+  else
+    await until(
+      "the order to be taken",
+      async () => {
+        at = performance.now();
+        return (await set.sentinels[0].cli("sentinel", "failover", "m")) === "OK";
+      },
+      60_000,
+    );
+  return at;
 }
 
 async function comesBack(old: Program, what: Act): Promise<void> {
@@ -54,8 +65,7 @@ async function round(set: WholeSet, what: Act): Promise<Round> {
   const writers = [0, 5, 0, 5].map((perConnection) => new Writer(set.proxy.port, { perConnection, silenceMs: SILENCE_MS }));
   try {
     for (const w of writers) await w.more(20);
-    const from = performance.now();
-    await act(set, old, what);
+    const from = await act(set, old, what);
     const master = await set.switchedFrom(old);
     const taken = (): number =>
       Math.min(...writers.flatMap((w) => w.acknowledged.filter((a) => a.atMs > from && a.port === master.port)).map((a) => a.atMs));
