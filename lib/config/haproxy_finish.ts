@@ -49,6 +49,11 @@ function servers(c: Context, p: ProxyConfig): void {
         `parsing [${s.file}:${s.line}] : ${kindText(p)} '${p.name}', another server named '${s.name}' was already defined at line ${before}, please use distinct names.`,
       );
     else seen.set(s.name, s.line);
+    if (s.minconn >= s.maxconn) {
+      // No ramp then: the higher of the two is the limit.
+      s.maxconn = s.minconn;
+      s.minconn = 0;
+    }
     if (s.track !== "") track(c, p, s.track, s.name, `${s.file}:${s.line}`);
     const explicit = p.check === "tcp-check" && p.tcpCheck.some((r) => r.kind === "connect" && r.port > 0);
     if (s.check && s.path === "" && s.portIsOffset && s.checkPort === 0 && !explicit)

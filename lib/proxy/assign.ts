@@ -89,24 +89,44 @@ export function chooseBackend(engine: Engine, session: Session): Backend | null 
 
 /** What the session has to do: a server to connect to, a queue to stand in, a hold, or nothing that could serve it. */
 export type Assignment =
-  { kind: "server"; server: Server } | { kind: "queue"; server: Server | null } | { kind: "hold" } | { kind: "none" };
+  | { kind: "server"; server: Server }
+  | { kind: "queue"; server: Server | null }
+  /** Its queue is full (maxqueue); `byRule`: a use-server rule has asked for it, which redispatch may overrule. */
+  | { kind: "full"; server: Server; byRule: boolean }
+  | { kind: "hold" }
+  | { kind: "none" };
 
-/** `avoid`: the server that has just failed, when another one may be tried. */
-export function assign(engine: Engine, session: Session, avoid: Server | null): Assignment {
+/** Algorithms that pass full servers over: when somebody waits for any server there is none with room. */
+const ANY_WITH_ROOM = /^(roundrobin|static-rr|leastconn|first)$/;
+
+/** `avoid`: the server that has just failed, when another one may be tried; `rules`: use-server rules are asked. */
+export function assign(engine: Engine, session: Session, avoid: Server | null, rules = true): Assignment {
   const back = session.back!;
-  for (const rule of back.config.useServer) {
+  for (const rule of rules ? back.config.useServer : []) {
     const s = back.servers.find((x) => x.name === rule.target);
     if (s === undefined || !s.isUp || s === avoid || !isTrue(rule.condition, commonFetch(engine, session))) continue;
     if (back.byAuthority && s !== back.chosen) continue;
-    return s.hasRoom ? { kind: "server", server: s } : { kind: "queue", server: s };
+    return at(s, true);
   }
   const candidates = back.candidates();
   if (candidates.length === 0) return back.byAuthority ? { kind: "hold" } : { kind: "none" };
+  const waiting = back.queue.length;
+  if (waiting > 0 && waiting !== back.active && ANY_WITH_ROOM.test(back.config.balance)) return { kind: "queue", server: null };
   const free = candidates.filter((s) => s.hasRoom && s.queue.length === 0);
   const server = pick(back, free.length > 0 ? free : candidates, session.client.remoteAddress, avoid);
   if (server === null) return { kind: "none" };
+  if (back.config.balance === "source" || (server.hasRoom && server.queue.length === 0)) {
+    server.balanced++;
+    back.balanced++;
+  }
+  if (back.config.balance === "source") return at(server, false);
+  return server.hasRoom && server.queue.length === 0 ? { kind: "server", server } : { kind: "queue", server: null };
+}
+/** This server and no other: a slot of it, or a place in its own queue. */
+function at(server: Server, byRule: boolean): Assignment {
   if (server.hasRoom && server.queue.length === 0) return { kind: "server", server };
-  return { kind: "queue", server: back.config.balance === "source" ? server : null };
+  const { maxqueue } = server.config;
+  return maxqueue > 0 && server.queue.length >= maxqueue ? { kind: "full", server, byRule } : { kind: "queue", server };
 }
 
 function pick(back: Backend, from: Server[], clientAddress: string, avoid: Server | null): Server | null {
@@ -126,36 +146,50 @@ function pick(back: Backend, from: Server[], clientAddress: string, avoid: Serve
 
 /** A place in the queues: the server's own for a session that must have this one, else the backend's. */
 export function enqueue(session: Session, server: Server | null): void {
-  const back = session.back!;
-  if (server === null) back.queue.push(session);
-  else {
-    server.queue.push(session);
-    server.queued++;
-    if (server.queued > server.queuedMax) server.queuedMax = server.queued;
-  }
-  if (back.pending > back.pendingMax) back.pendingMax = back.pending;
+  const of = server ?? session.back!;
+  session.turnAt = of.turns;
+  of.queue.push(session);
+  if (server !== null) server.queued++;
+  if (of.queue.length > of.queuedMax) of.queuedMax = of.queue.length;
 }
+/** Out of the queue that it stands in; its log line says which turn there it had or would have had. */
 export function dequeue(session: Session): void {
-  const back = session.back!;
-  const at = back.queue.indexOf(session);
-  if (at >= 0) back.queue.splice(at, 1);
-  for (const s of back.servers) {
-    const i = s.queue.indexOf(session);
-    if (i < 0) continue;
-    s.queue.splice(i, 1);
-    s.queued--;
+  const server = session.wants;
+  const of = server ?? session.back!;
+  const at = of.queue.indexOf(session);
+  if (at < 0) return;
+  of.queue.splice(at, 1);
+  const turn = of.turns - session.turnAt + 1;
+  if (server === null) session.backQueueAhead += turn;
+  else {
+    server.queued--;
+    session.srvQueueAhead += turn;
   }
 }
 
 /** The session that may take a slot of `server` which has become free: of both queues the one that waits longest. */
 export function nextFor(server: Server): Session | null {
-  if (!server.isUsable || !server.hasRoom) return null;
+  const back = server.backend;
+  if ((server.queue.length === 0 && back.queue.length === 0) || !server.hasRoom) return null;
+  const takesAny = back.candidates().includes(server);
+  if (!takesAny && (back.byAuthority || !server.isUp)) return null;
   const own = server.queue[0];
-  const any = server.backend.queue[0];
+  const any = takesAny ? back.queue[0] : undefined;
   const next = own === undefined ? any : any === undefined ? own : own.acceptedMs <= any.acceptedMs ? own : any;
   if (next === undefined) return null;
   dequeue(next);
+  (next === own ? server : back).turns++;
   return next;
+}
+
+/** Those of the backend's queue that a server which has come up, or may take more, has room for; they are out of the queue. */
+export function takeWaiting(server: Server): Session[] {
+  const back = server.backend;
+  if (back.queue.length === 0 || !back.candidates().includes(server)) return [];
+  const room = server.maxconn === 0 ? Infinity : server.slots - server.active;
+  const taken = back.queue.slice(0, Math.max(0, room));
+  for (const s of taken) dequeue(s);
+  return taken;
 }
 
 /** A frontend place that has become free goes to the first connection that waits for one. */

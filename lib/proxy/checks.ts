@@ -104,15 +104,15 @@ export class Checker implements Timed {
     const c = server.config;
     if (!server.isUp || ++server.consecutiveErrors < c.errorLimit) return;
     server.consecutiveErrors = 0;
+    server.observedFailures++;
     const { health } = server;
-    if (c.onError === "fastinter") return this.hurryWithin(c.fastinterMs || c.interMs);
-    if (c.onError === "sudden-death") health.counter = health.settings.rise;
-    if (c.onError === "mark-down") health.counter = health.settings.rise;
+    const { rise } = health.settings;
+    // One more failure is fatal after sudden-death, the simulated one already after mark-down.
+    if (c.onError === "sudden-death" && health.counter > rise) health.counter = rise + 1;
+    else if (c.onError === "mark-down") health.counter = rise;
     const info = `Detected ${c.errorLimit} consecutive errors, last one was: L4 unsuccessful connection`;
-    const result: CheckResult = { status: "HANA", code: 0, info, durationMs: 0 };
-    if (c.onError === "sudden-death") health.status = "HANA";
-    else this.take(result);
-    this.hurryWithin(c.fastinterMs || c.interMs);
+    if (c.onError !== "fastinter") this.take({ status: "HANA", code: 0, info, durationMs: -1 });
+    if (c.fastinterMs > 0) this.hurryWithin(c.fastinterMs);
   }
   private hurryWithin(ms: number): void {
     if (this.run === null && !this.stopped && this.deadlineMs > nowMs() + ms) this.engine.timers.set(this, nowMs() + ms);

@@ -29,6 +29,8 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   readonly front: Frontend;
   back: Backend | null;
   target: Server | null;
+  /** The one server in whose queue it stands, or stood. */
+  wants: Server | null;
   private dialing: { cancel(): void } | null;
   private parting: Parting | null;
   // For the log: performance.now() but for acceptedAt (Date.now()); -1 while not reached.
@@ -39,8 +41,10 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   attemptsLeft: number;
   retried: number;
   redispatched: boolean;
+  /** Turns that it took in queues (HAProxy's %sq and %bq), and how many its present queue had had when it came. */
   srvQueueAhead: number;
   backQueueAhead: number;
+  turnAt: number;
   flags: string;
   /** The client's first bytes have been looked at. */
   private looked: boolean;
@@ -60,6 +64,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.front = front;
     this.back = null;
     this.target = null;
+    this.wants = null;
     this.dialing = null;
     this.parting = null;
     this.acceptedAt = Date.now();
@@ -71,6 +76,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.redispatched = false;
     this.srvQueueAhead = 0;
     this.backQueueAhead = 0;
+    this.turnAt = 0;
     this.flags = "--";
     this.looked = false;
     this.heldSinceMs = 0;
@@ -136,35 +142,45 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   }
 
   /** Finds a server, or a place to wait. Also called again when a hold ends or a queue moves. */
-  dispatch(avoid: Server | null): void {
-    const a = assign(this.engine, this, avoid);
+  dispatch(avoid: Server | null, rules = true): void {
+    const before = this.wants;
+    const a = assign(this.engine, this, avoid, rules);
     switch (a.kind) {
       case "server":
+        if (before !== null && before !== a.server) this.redispatchedFrom(before);
         return this.connect(a.server);
       case "hold":
         return this.hold();
       case "queue": {
         const back = this.back!;
         this.state = QUEUED;
-        if (a.server !== null && a.server.config.maxqueue > 0 && a.server.queue.length >= a.server.config.maxqueue)
-          return this.elsewhere(a.server);
-        if (a.server === null) this.backQueueAhead = back.queue.length + 1;
-        else this.srvQueueAhead = a.server.queue.length + 1;
+        this.wants = a.server;
         enqueue(this, a.server);
         const ms = back.config.timeouts.queue ?? back.config.timeouts.connect ?? 0;
         this.engine.timers.set(this, ms > 0 ? nowMs() + ms : Infinity);
         return;
       }
+      case "full":
+        this.wants = a.server;
+        if (a.byRule && this.back!.config.redispatch !== 0) return this.dispatch(null, false);
+        this.failed();
+        return this.end("SQ");
       case "none":
+        this.failed();
         return this.end("SC");
     }
   }
-
-  /** The queue of the server that this session should have is full (maxqueue): any other one, or none. */
-  private elsewhere(full: Server): void {
-    const other = this.back!.candidates().find((s) => s !== full && s.hasRoom && s.queue.length === 0);
-    if (other === undefined) return this.end("SQ");
-    this.connect(other);
+  /** No connection to a server comes of it. */
+  private failed(): void {
+    this.back!.connectErrors++;
+    if (this.wants !== null) this.wants.connectErrors++;
+  }
+  /** Goes to another server than the one that it had, or should have had. */
+  private redispatchedFrom(server: Server): void {
+    server.redispatches++;
+    server.backend.redispatches++;
+    this.redispatched = true;
+    this.wants = null;
   }
 
   /** No master is confirmed: the client waits, its time-outs stand still, the wait itself is bounded. */
@@ -198,12 +214,11 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       this.connectStartMs = now;
     }
     back.held.delete(this);
+    this.wants = null;
     if (this.target !== server) {
       this.release();
       this.target = server;
       server.sessionsTotal++;
-      server.balanced++;
-      back.balanced++;
       const date = Date.now();
       server.lastSessionMs = date;
       back.lastSessionMs = date;
@@ -308,9 +323,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     if (again || !failed.isUsable) {
       if (n !== 0) {
         this.release();
-        failed.redispatches++;
-        back.redispatches++;
-        this.redispatched = true;
+        this.redispatchedFrom(failed);
         return this.dispatch(failed);
       }
     }
@@ -332,8 +345,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   private giveSlotBack(server: Server): void {
     if (!server.sessions.delete(this)) return;
     server.active--;
-    const next = nextFor(server);
-    if (next !== null) next.connect(server);
+    for (let next = nextFor(server); next !== null; next = nextFor(server)) next.connect(server);
   }
 
   // ---- the pump
@@ -511,6 +523,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.dialing?.cancel();
     this.dialing = null;
     this.parting?.cancel();
+    if (was === QUEUED) dequeue(this);
     if (was !== WAITING) logSession(this);
     this.state = CLOSED;
     const hard = front.config.options.has("nolinger") || flags[0] === "D" || flags[0] === "K";
@@ -536,11 +549,9 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     const total = Math.round(nowMs() - this.acceptedMs);
     if (back !== null) {
       back.times.add(this.waitedMs, this.connectedMs, total);
-      back.active--;
       back.bytesIn += this.bytesUp;
       back.bytesOut += this.bytesDown;
       back.held.delete(this);
-      if (was === QUEUED) dequeue(this);
     }
     if (this.target !== null) {
       this.target.bytesIn += this.bytesUp;
@@ -548,6 +559,8 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       this.target.times.add(this.waitedMs, this.connectedMs, total);
       this.release();
     }
+    // Not before its slot has been given away: minconn's ramp counts it so long.
+    if (back !== null) back.active--;
     const next = nextWaiting(front);
     if (next !== null) next.admit();
     engine.onIdle?.();
@@ -565,6 +578,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       case HELD:
         return this.heldTooLong(now);
       case QUEUED:
+        this.failed();
         return this.end("sQ");
       case CONNECTING:
         this.timedConnect = true;

@@ -55,9 +55,9 @@ function alias(s: Session, name: string): string {
     case "b":
       return s.back?.name ?? s.front.name;
     case "s":
-      return s.target?.name ?? "<NOSRV>";
+      return (s.target ?? s.wants)?.name ?? "<NOSRV>";
     case "Tw":
-      return String(s.waitedMs < 0 && s.flags.endsWith("Q") ? total : s.waitedMs);
+      return String(s.waitedMs < 0 && s.flags.endsWith("Q") && s.flags !== "SQ" ? total : s.waitedMs);
     case "Tc":
       return String(s.connectedMs);
     case "Tt":
@@ -83,7 +83,7 @@ function alias(s: Session, name: string): string {
       // Its own place is given back before the line is written.
       return String((s.back?.active ?? 1) - 1);
     case "sc":
-      return String((s.target?.active ?? 0) - (s.target?.sessions.has(s) === true ? 1 : 0));
+      return String(((s.target ?? s.wants)?.active ?? 0) - (s.target?.sessions.has(s) === true ? 1 : 0));
     case "rc":
       return `${s.redispatched ? "+" : ""}${s.retried}`;
     case "sq":

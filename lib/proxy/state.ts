@@ -10,6 +10,7 @@ import { healthText, isUp, newHealth, type Health } from "./core/health.ts";
 import { Rate, Times } from "./counters.ts";
 import type { Logger } from "./log_targets.ts";
 import type { Session } from "./session.ts";
+import { slotsOfWarming } from "./slowstart.ts";
 
 /** What a server's agent has said last. */
 export interface AgentState {
@@ -80,6 +81,8 @@ export class Server implements Candidate {
   /** Since when it warms up (slowstart, performance.now); 0: it does not. */
   warmingSinceMs: number;
   queuedMax: number;
+  /** Slots given to its queue so far. */
+  turns: number;
   balanced: number;
   connections: number;
   /** Date.now of the last session; 0: none yet. */
@@ -88,6 +91,8 @@ export class Server implements Candidate {
   failedChecks: number;
   /** Errors in a row of its traffic (observe). */
   consecutiveErrors: number;
+  /** How often there were error-limit of them. */
+  observedFailures: number;
   readonly rate: Rate;
   readonly times: Times;
 
@@ -135,12 +140,14 @@ export class Server implements Candidate {
     this.agent = null;
     this.warmingSinceMs = 0;
     this.queuedMax = 0;
+    this.turns = 0;
     this.balanced = 0;
     this.connections = 0;
     this.lastSessionMs = 0;
     this.downtimeMs = 0;
     this.failedChecks = 0;
     this.consecutiveErrors = 0;
+    this.observedFailures = 0;
     this.rate = new Rate();
     this.times = new Times();
   }
@@ -176,13 +183,13 @@ export class Server implements Candidate {
   get isUsable(): boolean {
     return this.weight > 0 && !this.stopping && this.isUp && !this.isDraining;
   }
-  /** Connections it may have now: `maxconn`, or with `minconn` less while the backend is not full. */
+  /** Connections it may have now: `maxconn`, with `minconn` less while the backend is not full, and less while it warms up. */
   get slots(): number {
-    const { minconn, maxconn } = this.config;
-    if (minconn === 0 || this.maxconn === 0) return this.maxconn;
+    const { minconn } = this.config;
     const { fullconn, active } = this.backend;
-    if (active >= fullconn || minconn >= this.maxconn || maxconn === 0) return this.maxconn;
-    return Math.max(minconn, Math.floor((active * this.maxconn) / fullconn));
+    let slots = this.maxconn;
+    if (minconn > 0 && active < fullconn && minconn < slots) slots = Math.max(minconn, Math.floor((active * slots) / fullconn));
+    return this.warmingSinceMs === 0 ? slots : slotsOfWarming(this, slots);
   }
   get hasRoom(): boolean {
     return this.maxconn === 0 || this.active < this.slots;
@@ -265,7 +272,9 @@ export class Backend {
   iid: number;
   /** Where minconn's ramp ends. */
   fullconn: number;
-  pendingMax: number;
+  queuedMax: number;
+  /** Slots given to its queue so far. */
+  turns: number;
   balanced: number;
   connections: number;
   lastSessionMs: number;
@@ -303,7 +312,8 @@ export class Backend {
     this.serverAborts = 0;
     this.iid = 0;
     this.fullconn = config.fullconn;
-    this.pendingMax = 0;
+    this.queuedMax = 0;
+    this.turns = 0;
     this.balanced = 0;
     this.connections = 0;
     this.lastSessionMs = 0;

@@ -5,7 +5,8 @@
  */
 import { changeLine, downLine, noServerLine, upLine } from "./core/health_text.ts";
 import { resetHealth } from "./core/health.ts";
-import { nextFor } from "./assign.ts";
+import { dequeue, nextFor, takeWaiting } from "./assign.ts";
+import { kindText } from "../config/haproxy_model.ts";
 import type { Engine } from "./engine.ts";
 import { warmUp, coolDown } from "./slowstart.ts";
 import type { AdminState, Backend, Server } from "./state.ts";
@@ -23,7 +24,7 @@ function counts(back: Backend, server: Server, requeued: number): Parameters<typ
     backupServers: back.backupServers,
     sessions: server.active,
     requeued,
-    queued: back.queue.length,
+    queued: server.queue.length,
   };
 }
 
@@ -42,7 +43,8 @@ export function refresh(engine: Engine, back: Backend): void {
   if (up) back.downtimeMs += now - back.changedMs;
   else {
     back.downs++;
-    say(engine, back, 0, noServerLine(back.name, false), noServerLine(back.name, true));
+    const kind = kindText(back.config);
+    say(engine, back, 0, noServerLine(kind, back.name, false), noServerLine(kind, back.name, true));
   }
   back.wasUp = up;
   back.changedMs = now;
@@ -54,11 +56,13 @@ function leave(engine: Engine, server: Server, moved: { dispatch(avoid: Server |
   refresh(engine, back);
   if (server.config.shutdownOnDown) shutSessions(server, "D");
   for (const s of moved) s.dispatch(server);
-  if (back.candidates().length === 0 && !back.byAuthority) for (const s of back.queue.splice(0)) s.dispatch(server);
 }
+/** Those who wait for this server and may go elsewhere: with `option redispatch` alone. */
 function emptyQueue(server: Server): Server["queue"] {
-  const moved = server.queue.splice(0);
-  server.queued = 0;
+  const { config, byAuthority } = server.backend;
+  if (!byAuthority && (config.redispatch === 0 || config.options.has("persist"))) return [];
+  const moved = server.queue.slice();
+  for (const s of moved) dequeue(s);
   return moved;
 }
 
@@ -78,9 +82,16 @@ export function wentDown(engine: Engine, server: Server, reason: string): void {
 export function wentUp(engine: Engine, server: Server, reason: string): void {
   const back = server.backend;
   changed(server, true);
-  warmUp(engine, server, () => upAgain(engine, server));
-  say(engine, back, 5, upLine(server.path, server.config.backup, reason, counts(back, server, 0)));
+  warmUp(
+    engine,
+    server,
+    () => refill(server),
+    () => upAgain(engine, server),
+  );
+  const taken = takeWaiting(server);
+  say(engine, back, 5, upLine(server.path, server.config.backup, reason, counts(back, server, taken.length)));
   remainsDrained(engine, server);
+  for (const s of taken) s.connect(server);
   arrived(engine, server);
   for (const t of server.trackers) if (t.isUp) wentUp(engine, t, ` via ${server.path}`);
 }
@@ -92,14 +103,16 @@ function remainsDrained(engine: Engine, server: Server): void {
 /** The end of a slow start is told once more. */
 function upAgain(engine: Engine, server: Server): void {
   const back = server.backend;
-  say(engine, back, 5, upLine(server.path, server.config.backup, "", counts(back, server, 0)));
-  drainQueues(server);
+  const taken = takeWaiting(server);
+  say(engine, back, 5, upLine(server.path, server.config.backup, "", counts(back, server, taken.length)));
+  for (const s of taken) s.connect(server);
 }
 function arrived(engine: Engine, server: Server): void {
   const back = server.backend;
   refresh(engine, back);
   if (server.config.shutdownBackupOnUp && !server.config.backup && server.weight > 0)
     for (const b of back.servers) if (b.config.backup) shutSessions(b, "U");
+  refill(server);
   drainQueues(server);
 }
 
@@ -169,12 +182,22 @@ export function leaveMaintenance(engine: Engine, server: Server, how: string): v
   resetHealth(server.health, upAtStart);
   changed(server, false);
   const mode = server.isDraining ? "DRAIN" : "READY";
-  if (server.isUp) warmUp(engine, server, () => upAgain(engine, server));
+  if (server.isUp)
+    warmUp(
+      engine,
+      server,
+      () => refill(server),
+      () => upAgain(engine, server),
+    );
   say(engine, back, 5, `${server.config.backup ? "Backup " : ""}Server ${server.path} is ${server.isUp ? "UP" : "DOWN"}/${mode} (${how}).`);
   arrived(engine, server);
   for (const t of server.trackers) if (!t.inMaintenance) leaveMaintenance(engine, t, "leaving maintenance");
 }
 
+/** Those who wait for any server come as far as there is room. */
+function refill(server: Server): void {
+  for (const s of takeWaiting(server)) s.connect(server);
+}
 /** Lets waiting sessions onto a server that has room. */
 export function drainQueues(server: Server): void {
   for (let next = nextFor(server); next !== null; next = nextFor(server)) next.connect(server);

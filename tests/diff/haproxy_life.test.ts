@@ -2,51 +2,13 @@
  * The same clients and servers in front of and behind the real haproxy 2.6 and ours (strict-haproxy on): the log lines are the same but for
  * times and ports. Each scenario is one kind of ending: termination flags, retries, queues, state lines of servers.
  */
-import { afterAll, expect, test } from "bun:test";
-import type { Socket } from "node:net";
-import { freePort, hasHaproxy, until, type Program } from "../support/programs.ts";
-import { Peer, startProxy, Target } from "../support/proxy.ts";
+import { expect } from "bun:test";
+import { echo, LISTEN, sameLives, type Life } from "../support/haproxy_lives.ts";
+import { Peer, Target } from "../support/proxy.ts";
 
-const echo = (s: Socket): void => {
-  s.on("data", (d) => s.write(d));
-  s.on("end", () => s.end());
-};
-const GLOBAL = (kind: "haproxy" | "redisha"): string =>
-  `global\n log stdout format raw local0\n${kind === "redisha" ? " strict-haproxy on\n" : " nbthread 1\n"}`;
-const DEFAULTS = `defaults
- mode tcp
- log global
- option tcplog
- timeout connect 500ms
- timeout client 10s
- timeout server 10s
-`;
+let word = "yes";
 
-/** Times become N (or -1), ports P; what is left must be equal. */
-function plain(output: string, ports: number[]): string[] {
-  return output
-    .split("\n")
-    .filter((l) => l !== "" && !l.startsWith("[") && !l.startsWith("   |"))
-    .map((l) =>
-      l
-        .replace(/^127\.0\.0\.1:\d+ \[[^\]]*\]/, "C [T]")
-        .replace(/ (-1|\d+)\/(-1|\d+)\/\d+ /, (_all, w: string, c: string) => ` ${w === "-1" ? w : "N"}/${c === "-1" ? c : "N"}/N `)
-        .replace(/check duration: \d+ms/, "check duration: Nms"),
-    )
-    .map((l) => ports.reduce((t, p, i) => t.replaceAll(`:${p}`, `:P${i}`), l));
-}
-
-interface Scenario {
-  name: string;
-  /** Sections behind defaults; {port} is the proxy's, {a} and {b} the servers'. */
-  config: string;
-  a?: (s: Socket) => void;
-  run(t: { proxy: Program; a: Target | null; lines: (count: number) => Promise<void> }): Promise<void>;
-}
-
-const LISTEN = "listen l\n bind 127.0.0.1:{port}\n";
-
-const scenarios: Scenario[] = [
+const lives: Life[] = [
   {
     name: "client and server close in turn",
     config: `${LISTEN} server a 127.0.0.1:{a}\n`,
@@ -246,45 +208,12 @@ const scenarios: Scenario[] = [
       s.on("data", () => s.write(word));
     },
     async run({ lines }) {
-      word = "yes";
       await lines(1);
       word = "nope";
       await lines(5);
+      word = "yes";
     },
   },
 ];
-let word = "yes";
 
-const running: Program[] = [];
-afterAll(async () => {
-  for (const p of running) await p.stop();
-});
-
-for (const s of scenarios) {
-  test.skipIf(!hasHaproxy)(
-    s.name,
-    async () => {
-      const seen: string[][] = [];
-      for (const kind of ["haproxy", "redisha"] as const) {
-        const a = s.a === undefined ? null : await Target.start(s.a);
-        const dead = freePort();
-        const config = `${GLOBAL(kind)}${DEFAULTS}${s.config}`.replaceAll("{a}", String(a?.port)).replaceAll("{dead}", String(dead));
-        word = "yes";
-        const proxy = await startProxy(kind, config);
-        running.push(proxy);
-        const all = (): string[] => plain(proxy.output, [a?.port ?? 0, dead]);
-        let wanted = 0;
-        const lines = async (count: number): Promise<void> => {
-          wanted = Math.max(wanted, count);
-          await until(`${count} lines of ${kind}, has\n${proxy.output}`, () => all().length >= count);
-        };
-        await s.run({ proxy, a, lines });
-        await proxy.stop("SIGTERM");
-        await a?.stop().catch(() => {});
-        seen.push(all().slice(0, wanted));
-      }
-      expect(seen[1]).toEqual(seen[0]!);
-    },
-    30_000,
-  );
-}
+sameLives(lives);

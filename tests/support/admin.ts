@@ -17,5 +17,9 @@ export function admin(path: string | number, line: string): Promise<string> {
 export async function stat(path: string | number): Promise<Record<string, string>[]> {
   const lines = (await admin(path, "show stat")).split("\n").filter((l) => l !== "");
   const names = lines[0]!.slice(2).split(",");
-  return lines.slice(1).map((l) => Object.fromEntries(l.split(",").map((v, i) => [names[i] ?? "", v])));
+  return lines.slice(1).map((l) => Object.fromEntries(fields(l).map((v, i) => [names[i] ?? "", v])));
+}
+/** A line of CSV; fields with commas or quotation marks in them are quoted. */
+function fields(line: string): string[] {
+  return [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map((m) => m[1]?.replaceAll('""', '"') ?? m[2]!);
 }

@@ -7,7 +7,7 @@ export interface ServerCounts {
   /** Sessions on the server when it went down. */
   sessions: number;
   requeued: number;
-  /** Waiting in the backend. */
+  /** Waiting for this server. */
   queued: number;
 }
 
@@ -36,8 +36,8 @@ export function healthLine(path: string, backup: boolean, r: CheckResult, health
   const verdict = r.status === "L7OKC" ? "conditionally succeeded" : passed(r.status) ? "succeeded" : "failed";
   return `Health check for ${backup ? "backup " : ""}server ${path} ${verdict}${reasonText(r)}, status: ${health}.`;
 }
-/** Syslog has the name bare, stderr in quotes. */
-export function noServerLine(backend: string, quoted: boolean): string {
-  return `backend ${quoted ? `'${backend}'` : backend} has no server available!`;
+/** Syslog has the name bare, stderr in quotes; `kind` is backend, or proxy for a listen section. */
+export function noServerLine(kind: string, name: string, quoted: boolean): string {
+  return `${kind} ${quoted ? `'${name}'` : name} has no server available!`;
 }
 export { reasonText, statusText };

@@ -45,6 +45,7 @@ export interface CheckResult {
   /** Printed as `code: N` with L7OK, L7OKC and L7STS alone. */
   code: number;
   info: string;
+  /** -1: there was no check that could have taken time. */
   durationMs: number;
 }
 
@@ -58,5 +59,6 @@ export function statusText(status: StatusName): string {
 export function reasonText(r: CheckResult): string {
   const code = STATUS[r.status] >= STATUS.L7OK ? `, code: ${r.code}` : "";
   const info = r.info === "" ? "" : `, info: "${r.info}"`;
-  return `, reason: ${TEXT[r.status]}${code}${info}, check duration: ${r.durationMs}ms`;
+  const duration = r.durationMs < 0 ? "" : `, check duration: ${r.durationMs}ms`;
+  return `, reason: ${TEXT[r.status]}${code}${info}${duration}`;
 }

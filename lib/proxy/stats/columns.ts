@@ -9,7 +9,6 @@ import { STATUS, statusText, passed } from "../core/status.ts";
 import type { Engine } from "../engine.ts";
 import { throttlePercent } from "../slowstart.ts";
 import { Backend, Frontend, Server } from "../state.ts";
-import { nowMs } from "../timers.ts";
 
 export type StatObject = Frontend | Backend | Server;
 export type StatValue = number | string | undefined;
@@ -82,8 +81,8 @@ function address(s: Server): string {
 export const COLUMNS: Column[] = [
   column("pxname", "KNS", "str", (f) => f.name, (b) => b.name, (s) => s.backend.name),
   column("svname", "KNS", "str", () => "FRONTEND", () => "BACKEND", (s) => s.name),
-  column("qcur", "MGP", "u32", null, (b) => b.pending, (s) => s.queue.length),
-  column("qmax", "MMP", "u32", null, (b) => b.pendingMax, (s) => s.queuedMax),
+  column("qcur", "MGP", "u32", null, (b) => b.queue.length, (s) => s.queue.length),
+  column("qmax", "MMP", "u32", null, (b) => b.queuedMax, (s) => s.queuedMax),
   column("scur", "MGP", "u32", (f) => f.active, (b) => b.active, (s) => s.active),
   column("smax", "MMP", "u32", (f) => f.activeMax, (b) => b.activeMax, (s) => s.activeMax),
   column("slim", "CLP", "u32", (f, e) => f.maxconn || e.maxconn, (b) => b.fullconn, (s) => s.maxconn || undefined),
@@ -109,7 +108,7 @@ export const COLUMNS: Column[] = [
   column("pid", "KGP", "u32", () => 1, () => 1, () => 1),
   column("iid", "KGS", "u32", (f) => f.iid, (b) => b.iid, (s) => s.backend.iid),
   column("sid", "KGS", "u32", zero, zero, (s) => s.sid),
-  column("throttle", "MaP", "u32", null, null, (s) => (s.warmingSinceMs > 0 ? throttlePercent(s, nowMs()) : undefined)),
+  column("throttle", "MaP", "u32", null, null, (s) => (s.warmingSinceMs > 0 ? throttlePercent(s) : undefined)),
   column("lbtot", "MCP", "u64", null, (b) => b.balanced, (s) => s.balanced),
   column("tracked", "CNS", "str", null, null, (s) => s.tracks?.path),
   column("type", "CGS", "u32", () => 0, () => 1, () => 2),
@@ -118,9 +117,9 @@ export const COLUMNS: Column[] = [
   column("rate_max", "MMP/MMP/MGP", "u32", (f) => f.rate.max, (b) => b.rate.max, (s) => s.rate.max),
   column("check_status", "MOP", "str", null, null, checkStatus),
   column("check_code", "MOP", "u32", null, null, lastCheck((r) => (STATUS[r.status] >= STATUS.L7OK ? r.code : undefined))),
-  column("check_duration", "MDP", "u64", null, null, lastCheck((r) => r.durationMs)),
+  column("check_duration", "MDP", "u64", null, null, lastCheck((r) => (r.durationMs < 0 ? undefined : r.durationMs))),
   ...["1xx", "2xx", "3xx", "4xx", "5xx", "other"].map((c) => none(`hrsp_${c}`)),
-  none("hanafail"),
+  column("hanafail", "MCP", "u64", null, null, (s) => (s.config.observe !== "" && showsCheck(s) ? s.observedFailures : undefined)),
   column("req_rate", "MRP", "u32", zero, null, null),
   column("req_rate_max", "MMP", "u32", zero, null, null),
   column("req_tot", "MCP", "u64", zero, null, null),
@@ -302,7 +301,7 @@ export function clearCounters(engine: Engine, all: boolean): void {
     o.rate.max = 0;
     o.activeMax = o.active;
     if (o instanceof Server) o.queuedMax = o.queue.length;
-    if (o instanceof Backend) o.pendingMax = o.pending;
+    if (o instanceof Backend) o.queuedMax = o.queue.length;
     if (!all) continue;
     o.sessionsTotal = 0;
     o.bytesIn = 0;
@@ -322,6 +321,7 @@ export function clearCounters(engine: Engine, all: boolean): void {
     o.downtimeMs = 0;
     if (o instanceof Backend) o.downs = 0;
     else {
+      o.observedFailures = 0;
       o.health.failures = 0;
       o.health.downs = 0;
       o.health.checks = Math.min(o.health.checks, 1);
