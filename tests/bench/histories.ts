@@ -6,6 +6,7 @@
  *   rounds   what clients have done: a pipeline of five requests, a transaction, or a push and a pop
  *   cut      connections that ended under a client     errors   replies by their first word     unknown   requests of unknown result
  *   lost     acknowledged effects that are not there   doubled  effects that are there too often           wrong  anything else
+ *   lostBy   values lost, by the way of the failover they went with; counters that are too low
  *   planned  unknown results, cuts and errors of the planned ones alone
  *   told     bytes of writes that the proxy has found to be lost, by way
  */
@@ -17,6 +18,9 @@ import { Fleet } from "../support/sentinel_fleet.ts";
 
 /** Long enough that a busy machine's pauses are no failovers. */
 const DOWN_AFTER_MS = 2000;
+
+/** A master that dies takes what it acknowledged just before. */
+const ABOUT = 3;
 
 /** Between two rounds of a client: the machine has failovers to make as well. */
 const PAUSE_MS = 25;
@@ -53,6 +57,8 @@ async function measure(servers: Kind, proxyKind: ProxyKind, count: number, write
   const planned = { unknown: 0, cut: 0, errors: 0 };
   const told: Record<string, number> = {};
   const toldSoFar = (): number => [...proxy.output.matchAll(/ had (\d+) bytes of writes that /g)].reduce((n, m) => n + Number(m[1]), 0);
+  /** Where the clients were when each failover began. */
+  const marks: { how: string; begun: Map<string, number> }[] = [];
   let master = fleet.master;
   let stuck = "";
   try {
@@ -60,6 +66,7 @@ async function measure(servers: Kind, proxyKind: ProxyKind, count: number, write
       const how = WAYS[n % WAYS.length]!;
       const was = trouble(actors);
       const toldBefore = toldSoFar();
+      marks.push({ how, begun: new Map(actors.map((a) => [a.name, a.begun])) });
       master = await failover(fleet, master, how);
       const before = actors.map((a) => a.done);
       await until("everybody to get on", () => actors.every((a, i) => a.cut || a.done > before[i]! + 5), 60_000);
@@ -80,6 +87,13 @@ async function measure(servers: Kind, proxyKind: ProxyKind, count: number, write
   const found = await Promise.all(actors.map((a) => a.findings(master.port)));
   const totals = { lost: 0, doubled: 0, wrong: 0 };
   for (const f of found) for (const k of ["lost", "doubled", "wrong"] as const) totals[k] += f[k].length;
+  // A value that is not there went with the last failover that began when its writer had come so far, or was about to.
+  const lostBy: Record<string, number> = {};
+  for (const gone of found.flatMap((f) => f.lost)) {
+    const [, name = "", n = ""] = /([a-z]\d+):(\d+)$/.exec(gone) ?? [];
+    const how = n === "" ? "counts" : (marks.findLast((m) => (m.begun.get(name) ?? 0) <= Number(n) + ABOUT)?.how ?? "before");
+    lostBy[how] = (lostBy[how] ?? 0) + 1;
+  }
   const { unknown, cut } = trouble(actors);
   const seconds = Math.round((Date.now() - started) / 1000);
   const line = {
@@ -92,6 +106,7 @@ async function measure(servers: Kind, proxyKind: ProxyKind, count: number, write
     errors,
     unknown,
     ...totals,
+    lostBy,
     planned,
     told,
   };

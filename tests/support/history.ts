@@ -31,6 +31,8 @@ export abstract class Actor {
   pauseMs: number;
   /** Requests of unknown result. */
   unknowns: number;
+  /** The number of the round that it is in; the values that it writes carry it. */
+  begun: number;
   constructor(name: string) {
     this.name = name;
     this.errors = [];
@@ -40,6 +42,7 @@ export abstract class Actor {
     this.reconnects = false;
     this.pauseMs = 1;
     this.unknowns = 0;
+    this.begun = 0;
   }
   /** It has been cut and does not go on. */
   get cut(): boolean {
@@ -48,6 +51,7 @@ export abstract class Actor {
   async run(port: number): Promise<void> {
     let w = await this.connect(port);
     for (let n = 0; !this.stop && !this.cut; n++) {
+      this.begun = n;
       const ok = await this.round(w, n);
       if (ok) this.done++;
       else {
@@ -145,7 +149,7 @@ export class PipelineWriter extends Actor {
       for (let i = 0; i < keys.length; i += 500) {
         const some = keys.slice(i, i + 500);
         const missing = some.length - Number(await cli(port, "exists", ...some));
-        if (missing > 0) lost.push(...Array.from({ length: missing }, () => `one of ${some[0]} ... ${some.at(-1)}`));
+        if (missing > 0) for (const key of some) if ((await cli(port, "exists", key)) !== "1") lost.push(key);
       }
     return { lost, doubled: [...doubled, ...this.taken], wrong };
   }
