@@ -91,13 +91,18 @@ export function clearMaster(t: Turn, m: Master): void {
   }
 }
 
-/** Takes a replica or a peer off a master's list. One that lives comes back by the master's INFO, or its own hello. */
+/**
+ * Takes a replica or a peer off a master's list. One that lives comes back by the master's INFO, or its own hello; the INFO is asked for at
+ * once: a failover before the next one would leave the replica with the old master, and nobody would know of it.
+ */
 export function forgetOne(t: Turn, ri: Replica | Peer): void {
   const m = ri.master;
   log(t, "notice", `${ri.role} ${ri.name} of '${m.name}' is removed from the list`);
   release(t, ri);
-  if (ri.role === "slave") m.replicas.delete(ri.name);
-  else m.peers.delete(ri.runid);
+  if (ri.role === "slave") {
+    m.replicas.delete(ri.name);
+    m.infoDue = true;
+  } else m.peers.delete(ri.runid);
   touch(t, m);
   persistSoon(t);
 }
