@@ -7,6 +7,7 @@
  * of the three Sentinels; `second master`: how long the old one says master after its return (planned: after the act). `lost`: writes that the old master acknowledged after the act and the new one does not have.
  */
 import { type Kind, type Program, until } from "../support/programs.ts";
+import { Listener } from "../support/sentinel_events.ts";
 import { Fleet } from "../support/sentinel_fleet.ts";
 import { Wire } from "../support/wire.ts";
 import { median, table } from "./measure.ts";
@@ -20,40 +21,6 @@ interface Round {
   switchMs: number;
   secondMs: number;
   lost: number;
-}
-
-/** When each Sentinel published an event for the first time since `from`. */
-class Listener {
-  readonly heard: { name: string; at: number; sentinel: number }[];
-  private readonly wires: Wire[];
-  constructor() {
-    this.heard = [];
-    this.wires = [];
-  }
-  async join(sentinels: Program[]): Promise<void> {
-    for (const [i, s] of sentinels.entries()) {
-      const wire = await Wire.connect(s.port);
-      this.wires.push(wire);
-      await wire.do("PSUBSCRIBE", "*");
-      void this.listen(wire, i);
-    }
-  }
-  private async listen(wire: Wire, sentinel: number): Promise<void> {
-    for (;;) {
-      const message = await wire.next();
-      if (message === "closed") return;
-      const name = /^\["pmessage", "\*", "([^"]+)"/.exec(message)?.[1];
-      if (name !== undefined) this.heard.push({ name, at: performance.now(), sentinel });
-    }
-  }
-  since(name: string, from: number): number[] {
-    const first = new Map<number, number>();
-    for (const h of this.heard) if (h.name === name && h.at >= from && !first.has(h.sentinel)) first.set(h.sentinel, h.at - from);
-    return [...first.values()];
-  }
-  close(): void {
-    for (const w of this.wires) w.close();
-  }
 }
 
 /** Asks a server for a write every 2 ms until it takes one; the time, or Infinity when told to stop. */
