@@ -2,7 +2,7 @@
  * What every row of the keyword tables works with: the line at hand, where findings go, the section being filled. COLD.
  * Findings are printed in the order they come, as `[ALERT] (pid) : config : TEXT`; the reader stops after 50 alerts as HAProxy does.
  */
-import type { HaproxyConfig, Place, ProxyConfig } from "./haproxy_model.ts";
+import type { HaproxyConfig, Place, ProxyConfig, RingConfig } from "./haproxy_model.ts";
 import { readTime } from "./haproxy_units.ts";
 
 export const FATAL_MAX = 50;
@@ -22,6 +22,7 @@ export class Context implements Place {
   /** The section as its keyword names it: global, defaults, frontend, ... */
   section: string;
   proxy: ProxyConfig | null;
+  ring: RingConfig | null;
   /** A `no` or `default` stood in front. */
   negated: "" | "no" | "default";
   alerts: number;
@@ -37,6 +38,7 @@ export class Context implements Place {
     this.args = [];
     this.section = "";
     this.proxy = null;
+    this.ring = null;
     this.negated = "";
     this.alerts = 0;
     this.warnings = 0;

@@ -9,6 +9,9 @@ export const FACILITIES = [
 ]; // prettier-ignore
 export const LOG_LEVELS = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 const FORMATS = ["local", "rfc3164", "rfc5424", "priority", "short", "timed", "iso", "raw"];
+export function isLogFormat(word: string): boolean {
+  return FORMATS.includes(word);
+}
 
 /** Reads args[1..] of a `log` line into a target; null when it was reported. `log global` and `no log` are the caller's. */
 export function parseLog(c: Context): LogTargetConfig | null {

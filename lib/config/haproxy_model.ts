@@ -284,6 +284,9 @@ export interface RingConfig {
   name: string;
   sizeBytes: number;
   description: string;
+  /** Of lines whose `log` line names none. */
+  format: NonNullable<LogTargetConfig["format"]>;
+  lengthMax: number;
 }
 
 export interface GlobalConfig {

@@ -15,7 +15,8 @@ import { GLOBAL_ROWS, parseTune } from "./haproxy_global.ts";
 import { nearestWord } from "./haproxy_hint.ts";
 import { newConfig, type HaproxyConfig } from "./haproxy_model.ts";
 import { NEGATABLE, PROXY_ROWS } from "./haproxy_proxy.ts";
-import { parseResolvers, parseRing, parseUser } from "./haproxy_resolvers.ts";
+import { parseResolvers, parseUser } from "./haproxy_resolvers.ts";
+import { closeRing, parseRing } from "./haproxy_ring.ts";
 import { DefaultsChain, openSection, otherWords, SECTIONS } from "./haproxy_sections.ts";
 import { nonBreakingSpaceColumn, splitWords, WORDS_MAX } from "./haproxy_words.ts";
 
@@ -65,6 +66,7 @@ export function readConfig(files: ConfigFile[], env: (name: string) => string | 
     config.files.push(file.name);
     const before = c.alerts;
     readFile(c, chain, file, env);
+    closeRing(c);
     if (c.alerts > before) {
       c.findings.push({ level: "alert", text: `Error(s) found in configuration file : ${file.name}` });
       if (c.aborted) break;
@@ -171,12 +173,12 @@ function statement(c: Context, chain: DefaultsChain, text: string): void {
   if (c.section === "") return c.alertTight(`unknown keyword '${word}' out of section.${hint}`);
   const others = otherWords(c.section);
   if (others !== null) {
+    if (c.section === "ring") return parseRing(c);
     if (!others.includes(word) && c.section !== "fcgi-app") c.alert(`unknown keyword '${word}' in '${c.section}' section`);
     else if (c.section === "userlist" && c.args[1] === undefined) c.alertTight(`'${word}' expects <name> as arguments.`);
     else if (word === "mailer" && c.args[2] === undefined) c.alert("'mailer' expects <name> and <addr>[:<port>] as arguments.");
     else if (c.section === "userlist") parseUser(c);
     else if (c.section === "resolvers") parseResolvers(c);
-    else if (c.section === "ring") parseRing(c);
     return;
   }
   const table: Table = c.section === "global" ? GLOBAL_ROWS : PROXY_ROWS;

@@ -1,8 +1,8 @@
-/** `resolvers`, `ring` and `userlist` sections (HAProxy configuration 5.3.2, 3.9 and 3.4): the words that redisha gives effect to. COLD. */
+/** `resolvers` and `userlist` sections (HAProxy configuration 5.3.2 and 3.4): the words that redisha gives effect to. COLD. */
 import { readFileSync } from "node:fs";
 import type { Context } from "./haproxy_context.ts";
-import type { ResolversConfig, RingConfig } from "./haproxy_model.ts";
-import { looseInt, readAddress, readSize, readTime } from "./haproxy_units.ts";
+import type { ResolversConfig } from "./haproxy_model.ts";
+import { looseInt, readAddress, readTime } from "./haproxy_units.ts";
 
 export const RESOLVER_WORDS = ["nameserver", "parse-resolv-conf", "hold", "resolve_retries", "timeout", "accepted_payload_size"];
 
@@ -11,9 +11,6 @@ export function newResolvers(name: string): ResolversConfig {
 }
 export function openResolvers(c: Context): void {
   c.config.resolvers.push(newResolvers(c.args[1]!));
-}
-export function openRing(c: Context): void {
-  c.config.rings.push({ name: c.args[1]!, sizeBytes: 8192, description: "" } satisfies RingConfig);
 }
 
 /** A line of the latest resolvers section. */
@@ -49,14 +46,6 @@ export function parseResolvers(c: Context): void {
       else if (a[0] === "hold") r.holdOtherMs = t.ms;
     }
   }
-}
-/** A line of the latest ring section. */
-export function parseRing(c: Context): void {
-  const r = c.config.rings.at(-1);
-  const a = c.args;
-  if (r === undefined) return;
-  if (a[0] === "size") r.sizeBytes = readSize(a[1] ?? "") ?? r.sizeBytes;
-  else if (a[0] === "description") r.description = a.slice(1).join(" ");
 }
 /** A line of the latest userlist: `user NAME insecure-password PW`. */
 export function parseUser(c: Context): void {

@@ -1,9 +1,10 @@
 /**
  * Section headers, and the sections that redisha reads without using them: peers, mailers, userlist, cache, ... COLD.
- * Mail is not sent and stick tables do not exist, so their contents only have to be recognised. resolvers and ring: haproxy_resolvers.ts.
+ * Mail is not sent and stick tables do not exist, so their contents only have to be recognised. resolvers: haproxy_resolvers.ts, ring: haproxy_ring.ts.
  */
 import type { Context } from "./haproxy_context.ts";
-import { openResolvers, openRing, RESOLVER_WORDS } from "./haproxy_resolvers.ts";
+import { openResolvers, RESOLVER_WORDS } from "./haproxy_resolvers.ts";
+import { closeRing, openRing } from "./haproxy_ring.ts";
 import { isBackend, isFrontend, kindText, newProxy, type ProxyConfig } from "./haproxy_model.ts";
 
 /** Keywords of the sections that are only recognised; a warning says once a section what that means. */
@@ -104,6 +105,7 @@ export class DefaultsChain {
 export function openSection(c: Context, chain: DefaultsChain): void {
   const word = c.args[0]!;
   c.section = word;
+  closeRing(c);
   if (word === "global") {
     c.proxy = null;
     if (c.args[1] !== undefined) c.atMost(0);
@@ -117,7 +119,7 @@ export function openSection(c: Context, chain: DefaultsChain): void {
       c.aborted = other.aborts;
       return;
     }
-    if (c.args[2] !== undefined) c.atMost(1);
+    if (c.args[2] !== undefined && word !== "ring") c.atMost(1);
     if (word === "resolvers") openResolvers(c);
     else if (word === "ring") openRing(c);
     else if (word === "userlist") c.config.userlists.set(c.args[1] ?? "", new Map());

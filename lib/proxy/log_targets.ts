@@ -2,13 +2,15 @@
 import { hostname } from "node:os";
 import { writeSync } from "node:fs";
 import type { GlobalConfig, LogTargetConfig, RingConfig } from "../config/haproxy_model.ts";
-import { syslogLine } from "../log/haproxy_line.ts";
+import { BUILT_IN_RING, newRing } from "../config/haproxy_ring.ts";
+import { syslogLine, type SyslogFormat } from "../log/haproxy_line.ts";
 import { ffiProblem, sendDatagram } from "../os/ffi.ts";
 import { udpSink, type DatagramSink } from "../net/datagram.ts";
 
 /** One target, opened once a process however many sections name it. */
 interface Target {
   config: LogTargetConfig;
+  format: SyslogFormat;
   send(line: string): void;
 }
 
@@ -23,7 +25,8 @@ export class LogTargets {
 
   constructor(global: GlobalConfig, rings: readonly RingConfig[] = []) {
     this.global = global;
-    this.rings = new Map(rings.map((r) => [r.name, new Ring(r)]));
+    const builtIn = { ...newRing(BUILT_IN_RING), description: "in-memory ring buffer" };
+    this.rings = new Map([builtIn, ...rings].map((r) => [r.name, new Ring(r)]));
     this.open = new Map();
     this.host = global.logSendHostname === null ? "" : global.logSendHostname || hostname();
     this.dropped = 0;
@@ -31,7 +34,9 @@ export class LogTargets {
 
   /** The targets of one section as a function that logs. `tag` "" is the global one. */
   logger(configs: LogTargetConfig[], tag: string): Logger {
-    const targets = configs.map((c) => ({ config: c, send: this.sender(c) }));
+    const formatOf = (c: LogTargetConfig): SyslogFormat =>
+      c.kind === "ring" ? (this.rings.get(c.path)?.format ?? "raw") : (c.format ?? (c.kind === "fd" ? "raw" : "local"));
+    const targets = configs.map((c) => ({ config: c, format: formatOf(c), send: this.sender(c) }));
     return new Logger(targets, tag || this.global.logTag, this.host);
   }
 
@@ -77,17 +82,26 @@ export class LogTargets {
 export class Ring {
   readonly name: string;
   readonly description: string;
+  readonly format: SyslogFormat;
   readonly lines: string[];
+  /** Who gets every new line (show events -w). */
+  readonly followers: Set<(line: string) => void>;
+  private readonly lengthMax: number;
   private readonly limit: number;
   private bytes: number;
   constructor(config: RingConfig) {
     this.name = config.name;
     this.description = config.description;
+    this.format = config.format;
     this.lines = [];
+    this.followers = new Set();
+    this.lengthMax = config.lengthMax;
     this.limit = config.sizeBytes;
     this.bytes = 0;
   }
-  add(line: string): void {
+  add(whole: string): void {
+    const line = whole.slice(0, this.lengthMax);
+    for (const take of this.followers) take(line);
     this.lines.push(line);
     this.bytes += line.length + 1;
     let gone = 0;
@@ -119,7 +133,7 @@ export class Logger {
       const c = t.config;
       if (severity > c.maxLevel) continue;
       const level = severity < c.minLevel ? c.minLevel : severity;
-      const format = c.format ?? (c.kind === "fd" || c.kind === "ring" ? "raw" : "local");
+      const { format } = t;
       const host = format === "rfc3164" && this.host === "" ? hostname() : this.host;
       const line = syslogLine(format, c.facility, level, when, host, this.tag, process.pid, text);
       t.send(line.length > c.lengthMax ? line.slice(0, c.lengthMax) : line);

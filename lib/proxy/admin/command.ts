@@ -1,5 +1,6 @@
 /** What a command of the Runtime API is: its words, who may use it, what it answers. Rows: commands_show.ts, commands_set.ts; table.ts. COLD. */
 import type { Engine } from "../engine.ts";
+import type { Ring } from "../log_targets.ts";
 import type { Backend, Server } from "../state.ts";
 
 /** 0 user, 1 operator, 2 admin. */
@@ -14,6 +15,8 @@ export interface Call {
   level: Level;
   /** Changes the connection's own time-out; seconds. */
   setTimeout(seconds: number): void;
+  /** New lines of a ring go to this connection until it says something. */
+  follow(ring: Ring): void;
   /** What came behind `<<`. */
   readonly payload: string;
 }

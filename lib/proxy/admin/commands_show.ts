@@ -150,19 +150,25 @@ function showCliSockets({ engine }: Call): string {
   return `# socket lvl processes\n${lines.join("")}`;
 }
 
-function showEvents({ engine, args }: Call): string {
+function showEvents({ engine, args, follow }: Call): string {
   const rings = engine.logs.rings;
   const name = args[2];
   if (name !== undefined && !name.startsWith("-")) {
+    if (name === "stdout" || name === "stderr") return "Nothing to report for this sink";
     const ring = rings.get(name);
-    return ring === undefined ? "No such event sink\n" : ring.lines.map((l) => `${l}\n`).join("");
+    if (ring === undefined) return "No such event sink";
+    const flags = args.slice(3).join("");
+    if (!/^(-[wn]+)*$/.test(flags)) return "unknown option";
+    const lines = flags.includes("n") ? "" : ring.lines.map((l) => `${l}\n`).join("");
+    if (flags.includes("w")) follow(ring);
+    return lines;
   }
   const line = (n: string, type: string, text: string): string => `    ${n.padEnd(10)} : type=${type}, 0 dropped, ${text}\n`;
   return (
     "Supported events sinks are listed below. Add -w(wait), -n(new). Any key to stop\n" +
     line("stdout", "fd", "standard output (fd#1)") +
     line("stderr", "fd", "standard output (fd#2)") +
-    [...rings.values()].map((r) => line(r.name, "buffer", r.description || "in-memory ring buffer")).join("")
+    [...rings.values()].map((r) => line(r.name, "buffer", r.description)).join("")
   );
 }
 

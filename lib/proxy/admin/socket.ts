@@ -1,6 +1,6 @@
 /**
  * The admin socket's connections: lines in, replies out, each followed by an empty line (HAProxy management guide 9.3). Without `prompt` the
- * connection ends with its first line. Levels, time-out and number of connections are the configuration's. COLD.
+ * connection ends with its first line; that of -S, and one that follows a ring, stays until the client ends it. Levels, time-out and number of connections are the configuration's. COLD.
  */
 import { chmodSync, chownSync, existsSync, unlinkSync } from "node:fs";
 import type { BindConfig } from "../../config/haproxy_model.ts";
@@ -8,22 +8,27 @@ import type { Conn, ConnHandler } from "../../net/conn.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { groupId, userId } from "../../os/users.ts";
 import type { Engine } from "../engine.ts";
+import type { Ring } from "../log_targets.ts";
 import { nowMs, type Timed } from "../timers.ts";
 import { LEVELS, type Call, type Level } from "./command.ts";
 import { splitLine } from "./line.ts";
-import { masterCommand } from "./master.ts";
+import { masterAnswer, receiver, type Receiver } from "./master.ts";
 import { help, run } from "./table.ts";
 
 /** The longest line that is read, as the original's buffer. */
 const LINE_MAX = 16 * 1024;
 const PAYLOAD_MAX = 1024 * 1024;
+/** What a follower of a ring may leave untaken before it is dropped. */
+const FOLLOW_MAX = 1024 * 1024;
 
 export class AdminSession implements Timed {
   private readonly engine: Engine;
   private readonly conn: Conn<AdminSession>;
   private level: Level;
-  /** The socket of -S: it knows reload and `show proc` as well. */
-  private readonly master: boolean;
+  /** Of the socket of -S alone: whom its commands are for; null on any other. */
+  private to: Receiver | null;
+  /** Takes the lines of a ring that this connection follows; null when it follows none. */
+  private following: { ring: Ring; take: (line: string) => void } | null;
   private text: string;
   /** Commands that wait for the rest of their payload. */
   private waiting: string[][] | null;
@@ -39,7 +44,8 @@ export class AdminSession implements Timed {
     this.engine = engine;
     this.conn = conn;
     this.level = level;
-    this.master = master;
+    this.to = master ? "master" : null;
+    this.following = null;
     this.text = "";
     this.waiting = null;
     this.payload = "";
@@ -60,11 +66,33 @@ export class AdminSession implements Timed {
   }
   closed(): void {
     this.engine.timers.remove(this);
+    this.unfollow();
+  }
+  private follow(ring: Ring): void {
+    this.unfollow();
+    const take = (line: string): void => {
+      if (this.conn.out.pendingBytes() > FOLLOW_MAX) return this.conn.terminate();
+      this.touch();
+      this.reply(`${line}\n`);
+    };
+    this.following = { ring, take };
+    ring.followers.add(take);
+  }
+  private unfollow(): void {
+    if (this.following === null) return;
+    this.following.ring.followers.delete(this.following.take);
+    this.following = null;
   }
 
   data(chunk: Buffer): void {
     if (this.over) return;
     this.touch();
+    if (this.following !== null) {
+      // Any key ends it.
+      this.unfollow();
+      this.reply("\n");
+      return this.settle();
+    }
     this.text += chunk.toString("latin1");
     void this.lines();
   }
@@ -121,29 +149,50 @@ export class AdminSession implements Timed {
         this.reply("\n");
         continue;
       }
-      const body = `${(await this.answer(args)).toString()}`;
-      this.reply(`${this.severity && body !== "" ? "[6]: " : ""}${body}\n`);
+      const before = this.to;
+      const body = await this.answer(args);
+      if (body === null) continue;
+      this.reply(`${this.severity && body !== "" ? "[6]: " : ""}${body}${this.following === null ? "\n" : ""}`);
+      this.to = before;
     }
-    if (this.prompt && !this.over) this.reply(this.master ? "master> " : "> ");
-    else {
+    if (this.following === null) this.settle();
+  }
+  /** A line has been answered: another one is waited for, or the end. */
+  private settle(): void {
+    if (this.prompt && !this.over) this.reply(this.to === null ? "> " : this.to === "master" ? "master> " : `${process.pid}> `);
+    else if (this.to === null || this.over) {
       this.over = true;
       this.conn.closeAfterFlush();
     }
   }
-  private async answer(args: string[]): Promise<string> {
-    if (args[0] === "help") return help(args.slice(1), this.level);
+  /** Null: the words only say whom the next ones are for. */
+  private async answer(args: string[]): Promise<string | null> {
+    if (this.to !== null) {
+      const to = receiver(args);
+      if (to !== null && typeof to === "object") {
+        this.over = true;
+        return to.error;
+      }
+      this.to = to ?? this.to;
+      if (args.length === 0) return null;
+      if (to === null && (args[0] === "user" || args[0] === "operator")) {
+        this.level = Math.min(this.level, LEVELS.indexOf(args[0])) as Level;
+        return null;
+      }
+    } else if (args[0] === "help") return help(args.slice(1), this.level);
     const call: Call = {
       engine: this.engine,
       args,
       level: this.level,
       payload: this.payload,
+      follow: (ring) => this.follow(ring),
       setTimeout: (seconds) => {
         this.timeoutMs = seconds * 1000;
         this.touch();
       },
     };
-    const own = this.master ? await masterCommand(call) : null;
-    if (own !== null) return own;
+    // What a worker is told about levels ends with that command.
+    if (this.to !== null) return await masterAnswer(call, this.to);
     const text = run(call);
     this.level = call.level;
     return text;

@@ -21,9 +21,9 @@ export const COMMANDS: Command[] = [...SHOW, ...SET, ...REDIS, ...LEVELLING].sor
   a.words < b.words ? -1 : a.words > b.words ? 1 : 0,
 );
 
-export function find(args: string[]): Command | null {
+export function find(args: string[], among: readonly Command[] = COMMANDS): Command | null {
   let best: Command | null = null;
-  for (const c of COMMANDS) {
+  for (const c of among) {
     const words = c.words.split(" ");
     if (words.every((w, i) => args[i] === w) && (best === null || words.length > best.words.split(" ").length)) best = c;
   }
@@ -35,8 +35,8 @@ function list(head: string, commands: Command[]): string {
   return `${head}\n${[...commands, ...OWN].map(line).join("")}`;
 }
 /** Those whose first words the arguments have; failing that, those that begin alike. */
-function matching(args: string[], level: number): Command[] {
-  const seen = COMMANDS.filter((c) => c.level <= level);
+function matching(args: string[], level: number, among: readonly Command[]): Command[] {
+  const seen = among.filter((c) => c.level <= level);
   for (let n = args.length; n > 0; n--) {
     const found = seen.filter((c) => args.slice(0, n).every((a, i) => c.words.split(" ")[i] === a));
     if (found.length > 0) return found;
@@ -44,17 +44,17 @@ function matching(args: string[], level: number): Command[] {
   const first = args[0] ?? "";
   return seen.filter((c) => first !== "" && c.words.split(" ").some((w) => w.startsWith(first.slice(0, 3))));
 }
-export function help(args: string[], level: number): string {
-  const all = args.length === 0 ? COMMANDS.filter((c) => c.level <= level) : matching(args, level);
+export function help(args: string[], level: number, among: readonly Command[] = COMMANDS): string {
+  const all = args.length === 0 ? among.filter((c) => c.level <= level) : matching(args, level, among);
   return list("The following commands are valid at this level:", all);
 }
-export function unknown(args: string[], level: number): string {
-  const near = matching(args, level);
+export function unknown(args: string[], level: number, among: readonly Command[] = COMMANDS): string {
+  const near = matching(args, level, among);
   const head =
     near.length > 0
       ? "Unknown command, but maybe one of the following ones is a better match:"
       : "Unknown command. Please enter one of the following commands only :";
-  return list(head, near.length > 0 ? near : COMMANDS.filter((c) => c.level <= level));
+  return list(head, near.length > 0 ? near : among.filter((c) => c.level <= level));
 }
 
 /** Runs one command. */
