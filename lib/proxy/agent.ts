@@ -5,6 +5,7 @@
 import { dial } from "../net/dial.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { readAgentReply } from "./core/agent_reply.ts";
+import { isUp, resetHealth } from "./core/health.ts";
 import type { Engine } from "./engine.ts";
 import { setWeight } from "./slowstart.ts";
 import type { AgentState, Server } from "./state.ts";
@@ -156,6 +157,8 @@ export class Agent implements Timed, AgentState {
     const { server } = this;
     const was = server.isUp;
     this.isDown = down;
+    // Nobody else could take it up again.
+    if (!down && !server.isChecked && !isUp(server.health)) resetHealth(server.health, true);
     if (!down) server.stopping = false;
     if (was && !server.isUp) wentDown(this.engine, server, reason);
     else if (!was && server.isUp) wentUp(this.engine, server, reason);

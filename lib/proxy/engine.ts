@@ -36,6 +36,8 @@ export class Engine {
   cliListeners: number;
   readonly resolvings: Resolving[];
   readonly agents: Agent[];
+  /** In front of what is said of servers on stderr: while server state files are read it counts as configuration. */
+  sayingPrefix: string;
   /** What was said while starting (show startup-logs). */
   startupLog: string;
   /** Soft stop: no new connections, ends with the last one. */
@@ -70,6 +72,7 @@ export class Engine {
     this.connectionRate = new Rate();
     this.sessionRate = new Rate();
     this.startedAt = Date.now();
+    this.sayingPrefix = "";
     this.startupLog = "";
     this.cliListeners = 0;
     this.resolvings = [];

@@ -23,7 +23,7 @@ import { Agent } from "./agent.ts";
 import { History } from "./stats/history.ts";
 import { connectionLimit, ownUser } from "./limits.ts";
 import { resolveServers, Resolving } from "./resolving.ts";
-import { loadServerStates } from "./server_state.ts";
+import { loadServerStates } from "./server_state_file.ts";
 import type { Listener } from "../net/listen.ts";
 import { newBind, type BindConfig } from "../config/haproxy_model.ts";
 import { bindAddresses } from "../config/haproxy_bind.ts";
@@ -352,7 +352,7 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics, mast
   const engine = new Engine(config, logs, diagnostics);
   const checkers = build(config, engine);
   if (checkers === null) return null;
-  loadServerStates(config, engine.backends.values(), (text) => diagnostics.warning(text));
+  loadServerStates(engine);
   const admin: Listener[] = [];
   if (!startListeners(engine) || !startAdmin(engine, master, admin) || !ownUser(config, diagnostics)) {
     for (const f of engine.frontends) for (const b of f.binds) b.listener.close();

@@ -109,6 +109,7 @@ export class Server implements Candidate {
       wanted,
     );
     this.admin = s.disabled ? "maint" : "ready";
+    if (s.disabled) this.health.counter = 0;
     this.fenced = null;
     this.weight = s.weight;
     this.active = 0;
@@ -209,7 +210,7 @@ export class Server implements Candidate {
     if (this.agent?.isDown === true && isUp(health)) return "DOWN (agent)";
     const part = healthText(health).split(" ")[0];
     const full = health.counter === health.settings.rise + health.settings.fall - 1;
-    if (!isUp(health)) return health.counter === 0 ? "DOWN" : `DOWN ${part}`;
+    if (!isUp(health)) return health.counter === 0 && this.agent === null ? "DOWN" : `DOWN ${part}`;
     const checked = this.healthOwner.isChecked && !this.healthOwner.checkPaused;
     const suffix = full || !checked ? "" : ` ${part}`;
     if (this.stopping) return `NOLB${suffix}`;

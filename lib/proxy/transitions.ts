@@ -4,7 +4,7 @@
  * fencing.ts and the admin socket. COLD.
  */
 import { changeLine, downLine, noServerLine, upLine } from "./core/health_text.ts";
-import { resetHealth } from "./core/health.ts";
+import { isUp, resetHealth } from "./core/health.ts";
 import { dequeue, nextFor, takeWaiting } from "./assign.ts";
 import { kindText } from "../config/haproxy_model.ts";
 import type { Engine } from "./engine.ts";
@@ -14,8 +14,9 @@ import type { AdminState, Backend, Server } from "./state.ts";
 /** Severities: alert 1, warning 4, notice 5, info 6; stderr has its own three. */
 export function say(engine: Engine, back: Backend, severity: number, text: string, stderrText = text): void {
   back.log.log(severity, text);
-  if (severity <= 1) engine.diagnostics[severity === 0 ? "alert" : "warning"](stderrText);
-  else engine.diagnostics.warning(stderrText);
+  const said = engine.sayingPrefix + stderrText;
+  if (severity <= 1) engine.diagnostics[severity === 0 ? "alert" : "warning"](said);
+  else engine.diagnostics.warning(said);
 }
 
 function counts(back: Backend, server: Server, requeued: number): Parameters<typeof downLine>[3] {
@@ -96,7 +97,7 @@ export function wentUp(engine: Engine, server: Server, reason: string): void {
   for (const t of server.trackers) if (t.isUp) wentUp(engine, t, ` via ${server.path}`);
 }
 /** Its health has changed while it is drained, which it stays. */
-function remainsDrained(engine: Engine, server: Server): void {
+export function remainsDrained(engine: Engine, server: Server): void {
   if (server.admin !== "drain") return;
   say(engine, server.backend, 5, `${server.config.backup ? "Backup Server" : "Server"} ${server.path} remains in forced drain mode.`);
 }
@@ -179,7 +180,7 @@ export function enterMaintenance(engine: Engine, server: Server, wasUp: boolean,
 export function leaveMaintenance(engine: Engine, server: Server, how: string): void {
   const back = server.backend;
   const upAtStart = !(back.byAuthority && server.isChecked);
-  resetHealth(server.health, upAtStart);
+  if (server.isChecked || !isUp(server.health)) resetHealth(server.health, upAtStart);
   changed(server, false);
   const mode = server.isDraining ? "DRAIN" : "READY";
   if (server.isUp)

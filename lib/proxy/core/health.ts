@@ -49,6 +49,10 @@ export function isUp(h: Health): boolean {
   return h.counter >= h.settings.rise;
 }
 
+/** The counter of a server without a failed check. */
+export function full(h: Health): number {
+  return h.settings.rise + h.settings.fall - 1;
+}
 /** Back to where a server stands when it leaves maintenance. */
 export function resetHealth(h: Health, up: boolean): void {
   h.counter = up ? h.settings.rise : h.settings.rise - 1;
