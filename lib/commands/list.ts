@@ -9,7 +9,7 @@ import type { Call } from "../clients/call.ts";
 import type { Run } from "../clients/command.ts";
 import { NOTIFY_GENERIC, NOTIFY_LIST } from "../config/keyspace_events.ts";
 import { ERR, errorLine } from "../resp/errors.ts";
-import { LIST, LISTPACK, typeOf } from "../store/entry.ts";
+import { LIST, LISTPACK, QUICKLIST, encodingOf, typeOf } from "../store/entry.ts";
 import type { Keyspace } from "../store/keyspace.ts";
 import {
   ListCursor,
@@ -17,18 +17,22 @@ import {
   gotEnd,
   gotStart,
   listChanged,
+  listEnd,
   listExpect,
   listGet,
   listInit,
   listInsert,
   listLength,
   listPush,
+  listRemoveEnd,
   listRemoveEqual,
   listRemoveRange,
   listSet,
   listSettle,
+  quickListOf,
 } from "../store/list.ts";
 import { LP_EMPTY } from "../store/packed/listpack.ts";
+import { gotB as quickB, gotEnd as quickEnd, gotStart as quickStart } from "../store/quicklist_node.ts";
 import { keyspaceOf, notifyArg, touched } from "./effects.ts";
 
 const cursor = new ListCursor();
@@ -84,22 +88,34 @@ function push(c: Call, to: number, onlyExisting: boolean): void {
     ref = newList(c, ks, 1);
     if (ref === 0) return;
   }
+  let pushed = 0;
+  if (encodingOf(ref) === QUICKLIST) {
+    const list = quickListOf(ref);
+    for (let i = 2; i < c.argc; i++) {
+      if (to === TAIL ? !list.pushTail(c.buf, c.s(i), c.e(i)) : !list.pushHead(c.buf, c.s(i), c.e(i))) break;
+      pushed++;
+    }
+    return hasPushed(c, to, pushed, list.count);
+  }
   let bytes = 0;
   for (let i = 2; i < c.argc; i++) bytes += c.len(i);
   ref = listExpect(ks, ref, bytes, c.argc - 2);
-  let pushed = 0;
   for (let i = 2; i < c.argc && listChanged >= 0; i++) {
     ref = listPush(ks, ref, c.buf, c.s(i), c.e(i), to === TAIL);
     if (listChanged > 0) pushed++;
   }
-  if (pushed === 0) {
-    if (listLength(ref) === 0) ks.deleteRef(ref);
-    return c.out.error(ERR.oom);
-  }
+  const length = listLength(ref);
+  if (length === 0) ks.deleteRef(ref);
+  hasPushed(c, to, pushed, length);
+}
+
+/** What follows a push of as many arguments as memory was there for. */
+function hasPushed(c: Call, to: number, pushed: number, length: number): void {
+  if (pushed === 0) return c.out.error(ERR.oom);
   touched(c, 1, NOTIFY_LIST, to === HEAD ? "lpush" : "rpush");
   c.dirty += pushed - 1;
   if (pushed < c.argc - 2) return c.out.error(ERR.oom);
-  c.out.int(listLength(ref));
+  c.out.int(length);
 }
 
 function pop(c: Call, from: number): void {
@@ -111,17 +127,26 @@ function pop(c: Call, from: number): void {
     if (count !== count || count < 0) return c.out.error(ERR.outOfRangePositive);
   }
   const ks = keyspaceOf(c);
-  let ref = listToChange(c, 1);
+  const ref = listToChange(c, 1);
   if (ref === NONE) return;
   if (ref === 0) return counted ? c.out.nilArray() : c.out.nil();
   if (counted && count === 0) return c.out.array(0);
-  if (!counted) {
-    listGet(ref, from === HEAD ? 0 : -1);
-    c.out.bulk(gotB, gotStart, gotEnd);
-    ref = listRemoveRange(ks, ref, from === HEAD ? 0 : listLength(ref) - 1, 1);
-    return elementsLeft(c, ks, ref, 1, from, 1);
-  }
-  popMany(c, 1, ref, count, from);
+  if (counted) return popMany(c, 1, ref, count, from);
+  if (encodingOf(ref) === QUICKLIST) return popBig(c, ks, ref, from);
+  listEnd(ref, from === TAIL);
+  c.out.bulk(gotB, gotStart, gotEnd);
+  elementsLeft(c, ks, listRemoveEnd(ks, ref, from === TAIL), 1, from, 1);
+}
+
+/** LPOP and RPOP of one element of a quicklist. */
+function popBig(c: Call, ks: Keyspace, ref: number, from: number): void {
+  const list = quickListOf(ref);
+  list.getEnd(from === TAIL);
+  c.out.bulk(quickB, quickStart, quickEnd);
+  list.removeEnd(from === TAIL);
+  // Only a list of one node may be short enough for a listpack, or empty.
+  if (list.nodes > 1) touched(c, 1, NOTIFY_LIST, from === HEAD ? "lpop" : "rpop");
+  else elementsLeft(c, ks, ref, 1, from, 1);
 }
 
 /** Replies an array of up to `count` elements from one end of the list under argument i, and removes them. */
@@ -345,7 +370,7 @@ export function moveElement(c: Call, from: number, to: number): boolean {
   let target = listToChange(c, 2);
   if (target === NONE) return true;
   // Out of its entry first: the push may move that entry.
-  listGet(source, from === HEAD ? 0 : -1);
+  listEnd(source, from === TAIL);
   const length = gotEnd - gotStart;
   if (length > moving.length) moving = Buffer.allocUnsafeSlow(length * 2);
   gotB.copy(moving, 0, gotStart, gotEnd);
@@ -354,7 +379,7 @@ export function moveElement(c: Call, from: number, to: number): boolean {
     target = newList(c, ks, 2);
     if (target === 0) return true;
   } else if (same) {
-    source = listRemoveRange(ks, source, from === HEAD ? 0 : listLength(source) - 1, 1);
+    source = listRemoveEnd(ks, source, from === TAIL);
     target = source;
   }
   target = listExpect(ks, target, length, 1);
@@ -371,7 +396,7 @@ export function moveElement(c: Call, from: number, to: number): boolean {
     c.dirty--;
   } else {
     source = ks.lookupWrite(c.buf, c.s(1), c.e(1));
-    source = listRemoveRange(ks, source, from === HEAD ? 0 : listLength(source) - 1, 1);
+    source = listRemoveEnd(ks, source, from === TAIL);
     elementsLeft(c, ks, source, 1, from, 1);
     c.dirty--;
   }

@@ -4,7 +4,7 @@ import type { Call } from "../clients/call.ts";
 import type { Run } from "../clients/command.ts";
 import { ERR, errorLine } from "../resp/errors.ts";
 import { LIST, typeOf } from "../store/entry.ts";
-import { gotB, gotEnd, gotStart, listGet, listLength, listRemoveRange } from "../store/list.ts";
+import { gotB, gotEnd, gotStart, listEnd, listLength, listRemoveEnd } from "../store/list.ts";
 import { keyspaceOf } from "./effects.ts";
 import { HEAD, TAIL, elementsLeft, moveElement, popMany, sideArg } from "./list.ts";
 import { mayBlock, timeoutArg } from "./timeout.ts";
@@ -43,10 +43,9 @@ function bpop(c: Call, from: number, blocking: Blocking): void {
     const ks = keyspaceOf(c);
     c.out.array(2);
     c.out.bulk(c.buf, c.s(i), c.e(i));
-    listGet(ready, from === HEAD ? 0 : -1);
+    listEnd(ready, from === TAIL);
     c.out.bulk(gotB, gotStart, gotEnd);
-    const ref = listRemoveRange(ks, ready, from === HEAD ? 0 : listLength(ready) - 1, 1);
-    elementsLeft(c, ks, ref, i, from, 1);
+    elementsLeft(c, ks, listRemoveEnd(ks, ready, from === TAIL), i, from, 1);
     return c.rewrite(from === HEAD ? "LPOP" : "RPOP", c.view(i));
   }
   if (!mayBlock(c)) return c.out.nilArray();

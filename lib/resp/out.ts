@@ -30,8 +30,9 @@ const FALSE3 = Buffer.from("#f\r\n");
 /** Length in digits of a safe non-negative integer. */
 function digits(v: number): number {
   let d = 1;
-  while (v >= 10) {
-    v = Math.floor(v / 10);
+  let above = 10;
+  while (v >= above) {
+    above *= 10;
     d++;
   }
   return d;

@@ -25,12 +25,14 @@ import {
 import { freeObject, objectOf, takeObject } from "./objects.ts";
 import {
   LP_EMPTY,
+  LP_HEADER,
   elEnd,
   elIsInt,
   elStart,
   elWrite,
   lpBytes,
   lpFirst,
+  lpLast,
   lpLength,
   lpNext,
   lpPrev,
@@ -49,7 +51,8 @@ import {
   lpReplace,
 } from "./packed/listpack_edit.ts";
 import { bodyOf, gotB as quickB, gotEnd as quickEnd, gotStart as quickStart, isPlain, packBytes } from "./quicklist_node.ts";
-import { QuickList, QuickListCursor, fitsNode } from "./quicklist.ts";
+import { QuickListCursor } from "./quicklist_cursor.ts";
+import { QuickList, fitsNode } from "./quicklist.ts";
 import { type Owner, PACKED_MAX, becomeBig, grow, newLoose, shrink } from "./room.ts";
 
 export let listChanged = 0;
@@ -99,6 +102,20 @@ export function listGet(ref: number, index: number): boolean {
   if (p < 0) return false;
   gotPacked(b, p);
   return true;
+}
+
+/** Points got* at the last or the first element of a list that has one. */
+export function listEnd(ref: number, atTail: boolean): void {
+  if (encodingOf(ref) === QUICKLIST) {
+    quickListOf(ref).getEnd(atTail);
+    gotB = quickB;
+    gotStart = quickStart;
+    gotEnd = quickEnd;
+    return;
+  }
+  const b = m8[ref >>> 23];
+  const lp = packAt(ref);
+  gotPacked(b, atTail ? lpLast(b, lp) : lp + LP_HEADER);
 }
 
 /** Writes an empty listpack as the value of a new entry. */
@@ -188,6 +205,18 @@ export function listRemoveRange(owner: Owner, ref: number, index: number, count:
     return ref;
   }
   return shrink(owner, ref, lpDeleteRange(m8[ref >>> 23], packAt(ref), index, count));
+}
+
+/** Removes the last or the first element of a list that has one. */
+export function listRemoveEnd(owner: Owner, ref: number, atTail: boolean): number {
+  listChanged = 1;
+  if (encodingOf(ref) === QUICKLIST) {
+    quickListOf(ref).removeEnd(atTail);
+    return ref;
+  }
+  const b = m8[ref >>> 23];
+  const lp = packAt(ref);
+  return shrink(owner, ref, lpDelete(b, lp, atTail ? lpLast(b, lp) : lp + LP_HEADER));
 }
 
 /** Puts b[start, end) in the place of the element at `index`, from the front, which is there. listChanged: 0, or -1. */

@@ -1,7 +1,8 @@
 /**
  * Big lists: a chain of nodes in the arena, each a listpack of a few KiB, or one long element alone. HOT at both ends.
  *
- *   quicklist_node.ts   what lies in a node's block        frozen_list.ts   the nodes as a running save must see them
+ *   quicklist_node.ts   what lies in a node's block        frozen_list.ts        the nodes as a running save must see them
+ *                                                          quicklist_cursor.ts   walks over elements
  *
  * Nodes are filled as list-max-listpack-size says (Redis quicklist.c), elements from PLAIN_MIN on stand alone. Positions are handed over in
  * `nodeAt` and `indexAt` (module variables), elements in `gotB`, `gotStart`, `gotEnd`, which hold until the next look-up or edit.
@@ -10,17 +11,19 @@
 import { HUGE_MIN, alloc, copyBlock, huge, hugeAlloc, hugeFree, m8, usableBytes } from "./arena.ts";
 import { FrozenList } from "./frozen_list.ts";
 import type { BigObject } from "./objects.ts";
-import { elEnd, elIsInt, elStart, elWrite, lpBytes, lpFirst, lpLength, lpNext, lpPrev, lpRead, lpSeek } from "./packed/listpack.ts";
+import { LP_EMPTY, LP_HEADER, lpBytes, lpLast, lpLength, lpSeek } from "./packed/listpack.ts";
 import {
   lpAppend,
   lpDelete,
+  lpDeleteFirst,
+  lpDeleteLast,
   lpDeleteRange,
   lpEntryBytes,
   lpInsert,
   lpMerge,
   lpNew,
   lpPrepare,
-  lpPrepend,
+  lpPrependBelow,
   lpReplace,
 } from "./packed/listpack_edit.ts";
 import {
@@ -32,10 +35,10 @@ import {
   bodyOf,
   countOf,
   freeBlock,
+  gapOf,
   gotB,
   gotEnd,
   gotStart,
-  isPlain,
   kindOf,
   nextOf,
   packBytes,
@@ -43,6 +46,9 @@ import {
   readElement,
   readPacked,
   readPlain,
+  setGap,
+  slackOf,
+  slide,
   words,
 } from "./quicklist_node.ts";
 import { settings } from "./settings.ts";
@@ -52,7 +58,6 @@ const PLAIN_MIN = 32 * 1024;
 /** With a positive list-max-listpack-size nodes are bounded in bytes all the same (Redis SIZE_SAFETY_LIMIT). */
 const SAFE_BYTES = 8192;
 const SIZES = [4096, 8192, 16384, 32768, 65536];
-const LP_EMPTY = 7;
 /** After a removal, a node with fewer bytes is poured into a neighbour if both fit one. */
 const JOIN_BYTES = 1024;
 
@@ -67,9 +72,22 @@ export function fitsNode(bytes: number, count: number): boolean {
   return bytes <= SIZES[Math.min(SIZES.length, -fill) - 1];
 }
 
+/** May a node get an element of `need` bytes more? Its block's header counts too, so that a full node fills a block of 2^n bytes. */
+function takes(node: number, need: number): boolean {
+  const bytes = packBytes(node) + need + NODE_HEADER;
+  const fill = settings.listMaxListpackSize;
+  return fill < 0 ? bytes <= SIZES[fill < -SIZES.length ? SIZES.length - 1 : -fill - 1] : fitsNode(bytes, countOf(node) + 1);
+}
+
 function standsAlone(bytes: number): boolean {
   const threshold = settings.quicklistPackedThresholdBytes;
   return bytes >= (threshold > 0 ? threshold : PLAIN_MIN);
+}
+
+/** Bytes for the block of a node that must have `need`: an eighth more, but no more than a full node takes. */
+function wishFor(need: number): number {
+  const fill = settings.listMaxListpackSize;
+  return Math.min(need + (need >> 3), Math.max(need, fill < 0 ? SIZES[Math.min(SIZES.length, -fill) - 1] : SAFE_BYTES));
 }
 
 export class QuickList implements BigObject {
@@ -111,7 +129,7 @@ export class QuickList implements BigObject {
     if (standsAlone(end - start)) return this.addPlain(this.tail, b, start, end);
     const need = lpPrepare(b, start, end);
     const node = this.tail;
-    if (node !== 0 && kindOf(node) === PACKED && fitsNode(packBytes(node) + need, countOf(node) + 1)) {
+    if (node !== 0 && kindOf(node) === PACKED && takes(node, need)) {
       const to = this.room(node, packBytes(node) + need);
       if (to === 0) return false;
       lpAppend(m8[to >>> 23], bodyOf(to));
@@ -126,14 +144,38 @@ export class QuickList implements BigObject {
     if (standsAlone(end - start)) return this.addPlain(0, b, start, end);
     const need = lpPrepare(b, start, end);
     const node = this.head;
-    if (node !== 0 && kindOf(node) === PACKED && fitsNode(packBytes(node) + need, countOf(node) + 1)) {
-      const to = this.room(node, packBytes(node) + need);
+    if (node !== 0 && kindOf(node) === PACKED && takes(node, need)) {
+      const to = this.roomBelow(node, need);
       if (to === 0) return false;
-      lpPrepend(m8[to >>> 23], bodyOf(to));
+      lpPrependBelow(m8[to >>> 23], bodyOf(to));
+      setGap(to, gapOf(to) - need);
       this.count++;
       return true;
     }
     return this.addPacked(0, need);
+  }
+
+  /** Points got* at the last or the first element of a list that has one. */
+  getEnd(atTail: boolean): void {
+    const node = atTail ? this.tail : this.head;
+    if (kindOf(node) !== PACKED) return readPlain(node);
+    const b = m8[node >>> 23];
+    const lp = bodyOf(node);
+    readPacked(b, atTail ? lpLast(b, lp) : lp + LP_HEADER);
+  }
+
+  /** Removes the last or the first element of a list that has one. */
+  removeEnd(atTail: boolean): void {
+    let node = atTail ? this.tail : this.head;
+    this.count--;
+    if (countOf(node) === 1) return this.dropNode(node);
+    this.frozen?.changing(node);
+    const b = m8[node >>> 23];
+    const lp = bodyOf(node);
+    if (atTail) lpDeleteLast(b, lp);
+    else setGap(node, gapOf(node) + lpDeleteFirst(b, lp) - lp);
+    node = this.trimBlock(node);
+    if (packBytes(node) < JOIN_BYTES && this.nodes > 1) this.join(node);
   }
 
   /** Adds a whole listpack b[lp, lp + bytes) with elements as a node at the tail (loading, conversion). False when memory is out. */
@@ -197,7 +239,7 @@ export class QuickList implements BigObject {
       const lp = bodyOf(node);
       const p = lpSeek(m, lp, i);
       const total = lpBytes(m, lp) - lpEntryBytes(m, p) + lpPrepare(b, start, end);
-      if (fitsNode(total, countOf(node)) || countOf(node) === 1) {
+      if (fitsNode(total + NODE_HEADER, countOf(node)) || total <= lpBytes(m, lp) || countOf(node) === 1) {
         node = this.room(node, Math.max(total, lpBytes(m, lp)));
         if (node === 0) return false;
         const at = bodyOf(node);
@@ -226,16 +268,15 @@ export class QuickList implements BigObject {
       return this.addPacked(before, lpPrepare(b, start, end));
     }
     const need = lpPrepare(b, start, end);
-    if (fitsNode(packBytes(node) + need, countOf(node) + 1)) return this.insertPacked(node, i, need);
+    if (takes(node, need)) return this.insertPacked(node, i, need);
     if (i === 0) {
       const before = previousOf(node);
-      if (before !== 0 && kindOf(before) === PACKED && fitsNode(packBytes(before) + need, countOf(before) + 1))
-        return this.insertPacked(before, countOf(before), need);
+      if (before !== 0 && kindOf(before) === PACKED && takes(before, need)) return this.insertPacked(before, countOf(before), need);
       return this.addPacked(before, need);
     }
     if (!this.split(node, i)) return false;
     lpPrepare(b, start, end);
-    if (fitsNode(packBytes(node) + need, countOf(node) + 1)) return this.insertPacked(node, countOf(node), need);
+    if (takes(node, need)) return this.insertPacked(node, countOf(node), need);
     return this.addPacked(node, need);
   }
 
@@ -382,22 +423,36 @@ export class QuickList implements BigObject {
     return true;
   }
 
-  /** Makes sure that a node can be changed and can hold `bytes` of listpack: its ref, maybe a new one; 0 when memory is out. */
+  /** Makes sure that a node can be changed and its listpack grow to `bytes` where it begins: its ref, maybe a new one; 0 when memory is out. */
   private room(node: number, bytes: number): number {
-    const need = NODE_HEADER + bytes;
-    if (need <= usableBytes(node)) {
-      this.frozen?.changing(node);
-      return node;
+    const free = usableBytes(node) - NODE_HEADER - bytes;
+    if (free < 0) {
+      const to = alloc(wishFor(NODE_HEADER + bytes));
+      return to === 0 ? 0 : this.moveNode(node, to, 0);
     }
-    const full = settings.listMaxListpackSize < 0 ? SIZES[Math.min(SIZES.length, -settings.listMaxListpackSize) - 1] : SAFE_BYTES;
-    // A growing node takes an eighth more, but no more than a full node needs.
-    const wish = Math.min(need + (need >> 3), Math.max(need, NODE_HEADER + full));
-    const to = alloc(wish);
-    return to === 0 ? 0 : this.moveNode(node, to);
+    this.frozen?.changing(node);
+    // A listpack that is in the way is moved half of what it can, for the other end may be next to grow.
+    if (gapOf(node) > free) slide(node, free >> 1);
+    return node;
   }
 
-  private moveNode(node: number, to: number): number {
-    copyBlock(node, 0, to, 0, NODE_HEADER + packBytes(node));
+  /** As room, with `need` bytes free before the listpack. */
+  private roomBelow(node: number, need: number): number {
+    const free = slackOf(node) - need;
+    if (free < 0) {
+      const to = alloc(wishFor(NODE_HEADER + packBytes(node) + need));
+      return to === 0 ? 0 : this.moveNode(node, to, usableBytes(to) - NODE_HEADER - packBytes(node));
+    }
+    this.frozen?.changing(node);
+    if (gapOf(node) < need) slide(node, need + (free >> 1));
+    return node;
+  }
+
+  /** Moves a node to another block, where `gap` bytes stay free before its listpack. */
+  private moveNode(node: number, to: number, gap: number): number {
+    copyBlock(node, 0, to, 0, NODE_HEADER);
+    setGap(to, gap);
+    copyBlock(node, NODE_HEADER + gapOf(node), to, NODE_HEADER + gap, packBytes(node));
     this.frozen?.made(to);
     this.blockBytes += usableBytes(to);
     const after = nextOf(node);
@@ -416,7 +471,7 @@ export class QuickList implements BigObject {
     const usable = usableBytes(node);
     if (need * 2 >= usable || usable <= 256) return node;
     const to = alloc(need);
-    return to === 0 ? node : this.moveNode(node, to);
+    return to === 0 ? node : this.moveNode(node, to, 0);
   }
 
   private dropNode(node: number): void {
@@ -439,7 +494,7 @@ export class QuickList implements BigObject {
     const bytes = packBytes(node);
     const rest = this.newNode(PACKED, bytes);
     if (rest === 0) return false;
-    copyBlock(node, NODE_HEADER, rest, NODE_HEADER, bytes);
+    copyBlock(node, NODE_HEADER + gapOf(node), rest, NODE_HEADER, bytes);
     const n = countOf(node);
     this.frozen?.changing(node);
     lpDeleteRange(m8[rest >>> 23], bodyOf(rest), 0, index);
@@ -454,7 +509,7 @@ export class QuickList implements BigObject {
       const right = left === 0 ? 0 : nextOf(left);
       if (left === 0 || right === 0 || kindOf(left) !== PACKED || kindOf(right) !== PACKED) continue;
       const bytes = packBytes(left) + packBytes(right) - LP_EMPTY;
-      if (!fitsNode(bytes, countOf(left) + countOf(right))) continue;
+      if (!fitsNode(bytes + NODE_HEADER, countOf(left) + countOf(right))) continue;
       const to = this.room(left, bytes);
       if (to === 0) return;
       const b = m8[to >>> 23];
@@ -487,74 +542,5 @@ export class QuickList implements BigObject {
       this.dropNode(this.head);
     }
     return this.head !== 0;
-  }
-}
-
-/** Walks elements in either direction, of a list that is not changed meanwhile; b[start, end) after each true. */
-export class QuickListCursor {
-  b: Buffer;
-  start: number;
-  end: number;
-  private node: number;
-  private p: number;
-  private backwards: boolean;
-  private readonly text: Buffer;
-
-  constructor() {
-    this.text = Buffer.alloc(32);
-    this.b = this.text;
-    this.start = 0;
-    this.end = 0;
-    this.node = 0;
-    this.p = -1;
-    this.backwards = false;
-  }
-
-  begin(list: QuickList, index: number, backwards: boolean): boolean {
-    list.seek(index);
-    this.node = nodeAt;
-    this.backwards = backwards;
-    if (this.node === 0) return false;
-    this.p = isPlain(this.node) ? -1 : lpSeek(m8[this.node >>> 23], bodyOf(this.node), indexAt);
-    return this.read();
-  }
-
-  next(): boolean {
-    if (this.node === 0) return false;
-    const b = m8[this.node >>> 23];
-    if (this.p >= 0) {
-      this.p = this.backwards ? lpPrev(b, bodyOf(this.node), this.p) : lpNext(b, this.p);
-      if (this.p >= 0) return this.read();
-    }
-    this.node = this.backwards ? previousOf(this.node) : nextOf(this.node);
-    if (this.node === 0) return false;
-    if (isPlain(this.node)) this.p = -1;
-    else {
-      const m = m8[this.node >>> 23];
-      this.p = this.backwards ? lpSeek(m, bodyOf(this.node), -1) : lpFirst(m, bodyOf(this.node));
-    }
-    return this.read();
-  }
-
-  private read(): boolean {
-    if (this.p < 0) {
-      readPlain(this.node);
-      this.b = gotB;
-      this.start = gotStart;
-      this.end = gotEnd;
-      return true;
-    }
-    const b = m8[this.node >>> 23];
-    lpRead(b, this.p);
-    if (elIsInt) {
-      this.b = this.text;
-      this.start = 0;
-      this.end = elWrite(b, this.text, 0);
-    } else {
-      this.b = b;
-      this.start = elStart;
-      this.end = elEnd;
-    }
-    return true;
   }
 }

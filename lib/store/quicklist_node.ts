@@ -1,18 +1,24 @@
 /**
  * The nodes of big lists (quicklist.ts): what lies in their blocks. HOT.
  *
- *   node   next ref | previous ref | kind | bytes of what follows      16 bytes, then
- *          PACKED: a listpack     PLAIN: the element's bytes     HUGE: id and length of a value in the huge table
+ *   node   next ref | previous ref | kind and gap << 2 | bytes of a PLAIN element      16 bytes, then
+ *          PACKED: gap unused bytes, a listpack, unused bytes
+ *          PLAIN: the element's bytes     HUGE: id and length of a value in the huge table     (their gap is 0)
+ *
+ * Pushes and pops at the head move the listpack's header into the gap and out of it, and leave the elements where they are.
  *
  * Elements that were read are in `gotB`, `gotStart`, `gotEnd`, which hold until the next look-up or edit.
  */
-import { UNIT_MASK, free, huge, hugeFree, m32, m8 } from "./arena.ts";
+import { UNIT_MASK, free, huge, hugeFree, m32, m8, usableBytes } from "./arena.ts";
+import { moveBytes } from "../bytes/copy.ts";
 import { elEnd, elIsInt, elStart, elWrite, lpBytes, lpLength, lpRead, lpSeek } from "./packed/listpack.ts";
 
 export const NODE_HEADER = 16;
 export const PACKED = 0;
 export const PLAIN = 1;
 export const HUGE_ELEMENT = 2;
+const KIND_MASK = 3;
+const GAP_SHIFT = 2;
 
 /** The element found last. */
 export let gotB: Buffer = Buffer.alloc(0);
@@ -26,9 +32,17 @@ export function words(node: number): Int32Array {
 export function base(node: number): number {
   return (node & UNIT_MASK) << 1;
 }
-/** Byte position of what follows the header. */
+/** Unused bytes between the header and the listpack. */
+export function gapOf(node: number): number {
+  return words(node)[base(node) + 2] >>> GAP_SHIFT;
+}
+/** Says where a node's listpack begins, which is there already. */
+export function setGap(node: number, gap: number): void {
+  words(node)[base(node) + 2] = PACKED | (gap << GAP_SHIFT);
+}
+/** Byte position of the listpack, or of the element that stands alone. */
 export function bodyOf(node: number): number {
-  return ((node & UNIT_MASK) << 3) + NODE_HEADER;
+  return ((node & UNIT_MASK) << 3) + NODE_HEADER + gapOf(node);
 }
 export function nextOf(node: number): number {
   return words(node)[base(node)];
@@ -37,7 +51,7 @@ export function previousOf(node: number): number {
   return words(node)[base(node) + 1];
 }
 export function kindOf(node: number): number {
-  return words(node)[base(node) + 2];
+  return words(node)[base(node) + 2] & KIND_MASK;
 }
 /** True for a node that is one long element. */
 export function isPlain(node: number): boolean {
@@ -62,7 +76,7 @@ export function readElement(node: number, index: number): void {
 export function readPlain(node: number): void {
   const w = words(node);
   const at = base(node);
-  if (w[at + 2] === HUGE_ELEMENT) {
+  if ((w[at + 2] & KIND_MASK) === HUGE_ELEMENT) {
     gotB = huge[w[at + 4]]!;
     gotStart = 0;
     gotEnd = w[at + 5] >>> 0;
@@ -84,6 +98,17 @@ export function readPacked(b: Buffer, p: number): void {
     gotStart = elStart;
     gotEnd = elEnd;
   }
+}
+
+/** Bytes of a node's block that its listpack does not take. */
+export function slackOf(node: number): number {
+  return usableBytes(node) - NODE_HEADER - packBytes(node);
+}
+/** Moves a node's listpack inside its block, so that `gap` bytes are free before it. */
+export function slide(node: number, gap: number): void {
+  const from = bodyOf(node);
+  moveBytes(m8[node >>> 23], from - gapOf(node) + gap, from, from + packBytes(node));
+  setGap(node, gap);
 }
 
 /** Gives a node's block back, and the huge value that it may name. */

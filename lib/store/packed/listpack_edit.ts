@@ -14,7 +14,7 @@
  */
 import { copyBytes, moveBytes } from "../../bytes/copy.ts";
 import { i64Hi, i64Lo, parseInt64, parseInt64Pair } from "../../bytes/number.ts";
-import { LP_EMPTY, LP_HEADER, LP_UNKNOWN, backlenBytes, encodedBytes, lpBytes, lpLength, lpSeek, lpSkip } from "./listpack.ts";
+import { LP_EMPTY, LP_HEADER, LP_UNKNOWN, backlenBytes, encodedBytes, lpBytes, lpLast, lpLength, lpSeek, lpSkip } from "./listpack.ts";
 
 /** The prepared element: an integer of 1, 2, 3, 4, 5 or 9 encoded bytes in two halves, or (src non-null) a string. */
 let source: Uint8Array | null = null;
@@ -194,12 +194,47 @@ export function lpInsertAfter(b: Uint8Array, lp: number, p: number, out: Uint8Ar
 
 /** Puts the prepared element at the end. */
 export function lpAppend(b: Uint8Array, lp: number, out: Uint8Array = b, outLp: number = lp): number {
+  if (out === b && outLp === lp) {
+    const known = b[lp + 4] | (b[lp + 5] << 8);
+    const bytes = lpBytes(b, lp);
+    b[put(b, lp + bytes - 1)] = 0xff;
+    setHeader(b, lp, bytes + entryBytes, known === LP_UNKNOWN ? known : known + 1);
+    return bytes + entryBytes;
+  }
   return lpInsert(b, lp, lp + lpBytes(b, lp) - 1, out, outLp);
 }
 
 /** Puts the prepared element at the front. */
 export function lpPrepend(b: Uint8Array, lp: number, out: Uint8Array = b, outLp: number = lp): number {
   return lpInsert(b, lp, lp + LP_HEADER, out, outLp);
+}
+
+/**
+ * Puts the prepared element at the front without moving the others: the header goes as many bytes down as the element takes, which must be
+ * free there. Returns where the listpack begins now.
+ */
+export function lpPrependBelow(b: Uint8Array, lp: number): number {
+  const known = b[lp + 4] | (b[lp + 5] << 8);
+  const to = lp - entryBytes;
+  setHeader(b, to, lpBytes(b, lp) + entryBytes, known === LP_UNKNOWN ? known : known + 1);
+  put(b, to + LP_HEADER);
+  return to;
+}
+
+/** Deletes the first element (there is one) without moving the others: the header goes up. Returns where the listpack begins now. */
+export function lpDeleteFirst(b: Uint8Array, lp: number): number {
+  const known = b[lp + 4] | (b[lp + 5] << 8);
+  const bytes = lpEntryBytes(b, lp + LP_HEADER);
+  setHeader(b, lp + bytes, lpBytes(b, lp) - bytes, known === LP_UNKNOWN ? known : known - 1);
+  return lp + bytes;
+}
+
+/** Deletes the last element (there is one). */
+export function lpDeleteLast(b: Uint8Array, lp: number): void {
+  const known = b[lp + 4] | (b[lp + 5] << 8);
+  const p = lpLast(b, lp);
+  b[p] = 0xff;
+  setHeader(b, lp, p + 1 - lp, known === LP_UNKNOWN ? known : known - 1);
 }
 
 /** Bytes the element at p takes with its backlen: what a replacement gives back. */

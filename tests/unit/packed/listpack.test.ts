@@ -24,6 +24,8 @@ import {
 import {
   lpAppend,
   lpDelete,
+  lpDeleteFirst,
+  lpDeleteLast,
   lpDeleteMany,
   lpDeleteRange,
   lpEntryBytes,
@@ -35,6 +37,7 @@ import {
   lpPrepareInt,
   lpPrepareInt64,
   lpPrepend,
+  lpPrependBelow,
   lpReplace,
 } from "../../../lib/store/packed/listpack_edit.ts";
 import { packedOf } from "../../support/dump.ts";
@@ -300,6 +303,39 @@ test("edits in place and into another buffer give the same bytes as a fresh list
   );
 });
 
+test("edits at the ends give the same bytes, and those at the front leave the other elements where they are", () => {
+  fc.assert(
+    fc.property(fc.array(element, { maxLength: 12 }), fc.array(fc.tuple(fc.nat(3), element), { maxLength: 20 }), (start, edits) => {
+      const list = [...start];
+      let lp = 20 * 5000;
+      const b = Buffer.alloc(lp + 260000, 0xcc);
+      plain(list).copy(b, lp);
+      for (const [op, t] of edits) {
+        put(t);
+        const last = list.length === 0 ? -1 : lpLast(b, lp);
+        if (op === 0) {
+          lpAppend(b, lp);
+          list.push(t);
+        } else if (op === 1) {
+          lp = lpPrependBelow(b, lp);
+          list.unshift(t);
+          if (last >= 0) expect(lpLast(b, lp)).toBe(last);
+        } else if (list.length === 0) continue;
+        else if (op === 2) {
+          lpDeleteLast(b, lp);
+          list.pop();
+        } else {
+          lp = lpDeleteFirst(b, lp);
+          list.shift();
+          if (list.length > 0) expect(lpLast(b, lp)).toBe(last);
+        }
+        expect(content(b, lp)).toEqual(plain(list));
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
 test("merge", () => {
   fc.assert(
     fc.property(fc.array(element, { maxLength: 8 }), fc.array(element, { maxLength: 8 }), (one, two) => {
@@ -332,6 +368,11 @@ test("65535 elements and more are counted", () => {
   expect(lpLength(b, AT)).toBe(65534);
   expect(b.readUInt16LE(AT + 4)).toBe(LP_UNKNOWN);
   expect(lpValid(b, AT, lpBytes(b, AT), true)).toBe(true);
+  lpDeleteLast(b, AT);
+  const lp = lpPrependBelow(b, lpDeleteFirst(b, lpDeleteFirst(b, AT)));
+  expect(lpLength(b, lp)).toBe(65532);
+  expect(b.readUInt16LE(lp + 4)).toBe(LP_UNKNOWN);
+  expect(lpValid(b, lp, lpBytes(b, lp), true)).toBe(true);
 });
 
 test("damaged listpacks are refused, and looking at them never leaves the region", () => {

@@ -18,6 +18,7 @@ import {
   listSettle,
   listLength,
   listPush,
+  listRemoveEnd,
   listRemoveEqual,
   listRemoveRange,
   listSet,
@@ -158,8 +159,9 @@ function change(ks: Keyspace, key: string, r: Random): void {
       const n = listLength(ref);
       ref = listExpect(ks, ref, a.length, 1);
       // A list that is filled grows to a dozen nodes and stays there.
-      const op = n < 2000 ? r(12) : 4 + r(9);
-      if (op < 4 || op > 8 || n === 0) ref = listPush(ks, ref, a, 0, a.length, op % 2 === 0);
+      const op = n < 2000 ? r(13) : 4 + r(10);
+      if (op === 12 && n > 0) for (let k = 0, tail = r(2) === 0; k < Math.min(n, 3); k++) ref = listRemoveEnd(ks, ref, tail);
+      else if (op < 4 || op > 8 || n === 0) ref = listPush(ks, ref, a, 0, a.length, op % 2 === 0);
       else if (op === 4) ref = listSet(ks, ref, r(n), a, 0, a.length);
       else if (op === 5) ref = listInsert(ks, ref, r(n), a, 0, a.length);
       else if (op === 6) ref = listRemoveEqual(ks, ref, a, 0, a.length, 1 + r(3), r(2) === 0);

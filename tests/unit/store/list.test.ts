@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { usedBytes } from "../../../lib/store/arena.ts";
 import { QUICKLIST, encodingOf } from "../../../lib/store/entry.ts";
 import * as l from "../../../lib/store/list.ts";
+import { freeSome } from "../../../lib/store/objects.ts";
 import { freeLoose, loose } from "../../../lib/store/room.ts";
 import { settings } from "../../../lib/store/settings.ts";
 
@@ -22,7 +23,7 @@ test("random edits do what an array does", () => {
     fc.string({ maxLength: 60 }).map((s) => Buffer.from(s).toString("latin1")),
     fc.integer({ min: 100, max: 3000 }).map((n) => "x".repeat(n)),
   );
-  const edit = fc.tuple(fc.integer({ min: 0, max: 15 }), element, fc.nat(), fc.nat(40));
+  const edit = fc.tuple(fc.integer({ min: 0, max: 19 }), element, fc.nat(), fc.nat(40));
   fc.assert(
     fc.property(fc.constantFrom(-2, -1, 4, 100), fc.array(edit, { minLength: 1, maxLength: 250 }), (fill, edits) => {
       settings.listMaxListpackSize = fill;
@@ -52,6 +53,14 @@ test("random edits do what an array does", () => {
           ref = l.listRemoveRange(loose, ref, i, count);
           model.splice(i, count);
           ref = l.listSettle(loose, ref);
+        } else if (what >= 16) {
+          // Elements leave at one end, one by one, often more than a node's.
+          const tail = what % 2 === 0;
+          for (let k = 0; k <= n && model.length > 0; k++) {
+            l.listEnd(ref, tail);
+            expect(l.gotB.toString("latin1", l.gotStart, l.gotEnd)).toBe((tail ? model.pop() : model.shift())!);
+            ref = l.listRemoveEnd(loose, ref, tail);
+          }
         } else {
           const target = model[i];
           const t = Buffer.from(target, "latin1");
@@ -86,6 +95,49 @@ test("random edits do what an array does", () => {
   );
   settings.listMaxListpackSize = -2;
   settings.quicklistPackedThresholdBytes = 0;
+  expect(usedBytes()).toBe(before);
+});
+
+test("a full node fills its block: elements pushed at either end take no more than their listpack and a part of a node", () => {
+  for (const tail of [true, false]) {
+    const before = usedBytes();
+    let ref = l.newLooseList();
+    let bytes = 0;
+    for (let i = 0; i < 50000; i++) {
+      const b = Buffer.from(`element:${i}`);
+      bytes += b.length + 2;
+      ref = l.listExpect(loose, ref, b.length, 1);
+      ref = l.listPush(loose, ref, b, 0, b.length, tail);
+    }
+    expect(usedBytes() - before).toBeLessThan(bytes * 1.01 + 8192);
+    freeLoose(ref);
+    while (freeSome(100000));
+    expect(usedBytes()).toBe(before);
+  }
+});
+
+test("a list that is pushed and popped at both ends stays what an array is", () => {
+  const before = usedBytes();
+  let ref = l.newLooseList();
+  const model: string[] = [];
+  for (let i = 0; i < 30000; i++) {
+    const b = Buffer.from(`${i}`.repeat(1 + (i % 7)));
+    const tail = i % 3 === 0;
+    ref = l.listExpect(loose, ref, b.length, 1);
+    ref = l.listPush(loose, ref, b, 0, b.length, tail);
+    if (tail) model.push(b.toString());
+    else model.unshift(b.toString());
+    // Waves: it grows to a few nodes and shrinks to less than one.
+    for (let k = i % 4000 < 2000 ? 0 : 2; k > 0 && model.length > 0; k--) {
+      const end = i % 2 === 0;
+      l.listEnd(ref, end);
+      expect(l.gotB.toString("latin1", l.gotStart, l.gotEnd)).toBe((end ? model.pop() : model.shift())!);
+      ref = l.listRemoveEnd(loose, ref, end);
+    }
+  }
+  expect(contents(ref)).toEqual(model);
+  freeLoose(ref);
+  while (freeSome(100000));
   expect(usedBytes()).toBe(before);
 });
 
