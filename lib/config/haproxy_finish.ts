@@ -56,7 +56,7 @@ function servers(c: Context, p: ProxyConfig): void {
     }
     if (s.track !== "") track(c, p, s.track, s.name, `${s.file}:${s.line}`);
     const explicit = p.check === "tcp-check" && p.tcpCheck.some((r) => r.kind === "connect" && r.port > 0);
-    if (s.check && s.path === "" && s.portIsOffset && s.checkPort === 0 && !explicit)
+    if (s.check && s.path === "" && !s.host.startsWith("_") && s.portIsOffset && s.checkPort === 0 && !explicit)
       c.alertText(`config: ${kindText(p)} '${p.name}': server '${s.name}' has neither service port nor check port.`);
   }
   const first = p.tcpCheck.find((r) => r.kind !== "comment");

@@ -92,6 +92,8 @@ export interface ServerOptions {
   resolvers: string;
   initAddr: string;
   resolvePrefer: "ipv4" | "ipv6";
+  /** resolve-opts ignore-weight. */
+  ignoresDnsWeight: boolean;
   sourceHost: string;
   sourcePort: number;
   cookie: string;
@@ -274,9 +276,10 @@ export interface ResolversConfig {
   nameservers: { name: string; host: string; port: number }[];
   retries: number;
   retryMs: number;
-  holdValidMs: number;
-  /** nx, timeout, refused, other: how long a name may fail before its servers are taken out. */
-  holdOtherMs: number;
+  /** Between two look-ups of a name. */
+  periodMs: number;
+  /** How long a name may fail in each way before its servers are taken out; how long an address that is not among the answers is kept. */
+  holdMs: { nx: number; timeout: number; refused: number; other: number; obsolete: number };
 }
 
 /** A ring section: log lines kept in memory. */
@@ -363,6 +366,7 @@ export function newServerOptions(): ServerOptions {
     resolvers: "",
     initAddr: "last,libc",
     resolvePrefer: "ipv6",
+    ignoresDnsWeight: false,
     sourceHost: "",
     sourcePort: 0,
     cookie: "",

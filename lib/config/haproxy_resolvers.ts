@@ -7,7 +7,14 @@ import { looseInt, readAddress, readTime } from "./haproxy_units.ts";
 export const RESOLVER_WORDS = ["nameserver", "parse-resolv-conf", "hold", "resolve_retries", "timeout", "accepted_payload_size"];
 
 export function newResolvers(name: string): ResolversConfig {
-  return { name, nameservers: [], retries: 3, retryMs: 1000, holdValidMs: 10_000, holdOtherMs: 30_000 };
+  return {
+    name,
+    nameservers: [],
+    retries: 3,
+    retryMs: 1000,
+    periodMs: 1000,
+    holdMs: { nx: 30_000, timeout: 30_000, refused: 30_000, other: 30_000, obsolete: 0 },
+  };
 }
 export function openResolvers(c: Context): void {
   c.config.resolvers.push(newResolvers(c.args[1]!));
@@ -42,8 +49,9 @@ export function parseResolvers(c: Context): void {
       const t = readTime(a[2] ?? "");
       if (t.error !== "") return c.alert(`'${a[0]}' : unexpected character in time argument '${a[2] ?? ""}'.`);
       if (a[0] === "timeout" && a[1] === "retry") r.retryMs = t.ms;
-      else if (a[0] === "hold" && a[1] === "valid") r.holdValidMs = t.ms;
-      else if (a[0] === "hold") r.holdOtherMs = t.ms;
+      else if (a[0] === "timeout" && a[1] === "resolve") r.periodMs = t.ms;
+      // `hold valid` has no say in when a name is looked up again.
+      else if (a[0] === "hold" && a[1]! in r.holdMs) r.holdMs[a[1] as keyof typeof r.holdMs] = t.ms;
     }
   }
 }

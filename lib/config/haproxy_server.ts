@@ -182,10 +182,11 @@ export const SERVER_ROWS: Record<string, ServerRow> = {
   "proxy-v2-options": ignored(1),
   redir: ignored(1),
   "resolve-net": ignored(1),
-  "resolve-opts": word((_o, v) => {
+  "resolve-opts": word((o, v) => {
     for (const m of v.split(","))
       if (!["allow-dup-ip", "ignore-weight", "prevent-dup-ip"].includes(m))
         return `'resolve-opts' : unknown resolve-opts option '${m}', supported methods are 'allow-dup-ip', 'ignore-weight', and 'prevent-dup-ip'.`;
+    o.ignoresDnsWeight = v.split(",").includes("ignore-weight");
     return "";
   }),
   "resolve-prefer": word((o, v) => {

@@ -22,6 +22,7 @@ import { listenAdmin } from "./admin/socket.ts";
 import { Agent } from "./agent.ts";
 import { History } from "./stats/history.ts";
 import { connectionLimit, ownUser } from "./limits.ts";
+import { NameQuery } from "./name_query.ts";
 import { resolveServers, Resolving } from "./resolving.ts";
 import { loadServerStates } from "./server_state_file.ts";
 import type { Listener } from "../net/listen.ts";
@@ -385,7 +386,7 @@ export function startProxy(config: HaproxyConfig, diagnostics: Diagnostics, mast
     const named = [...engine.backends.values()].flatMap((b) =>
       b.servers.filter((s) => s.config.resolvers === section.name && s.config.dnsName !== ""),
     );
-    if (named.length > 0) engine.resolvings.push(new Resolving(engine, section, named));
+    if (named.length > 0) engine.resolvings.push(new Resolving(engine, new NameQuery(section), named));
   }
   for (const r of engine.resolvings) r.start();
   for (const a of engine.agents) a.start();

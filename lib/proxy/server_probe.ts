@@ -104,7 +104,7 @@ export class ServerProbe {
   }
 
   get address(): Address {
-    return { host: this.server.host, port: this.server.config.port };
+    return { host: this.server.host, port: this.server.port };
   }
 
   /** Its row in the authority's input. */
@@ -259,7 +259,7 @@ export class ServerProbe {
   private where(): { hostname?: string; port?: number; path?: string; tls?: TLSOptions } {
     const c = this.server.config;
     const tls = c.ssl && this.server.tls !== null ? { tls: this.server.tls } : {};
-    return c.path !== "" ? { path: c.path, ...tls } : { hostname: this.server.host, port: c.port, ...tls };
+    return c.path !== "" ? { path: c.path, ...tls } : { hostname: this.server.dialHost, port: this.server.port, ...tls };
   }
 
   /** Closed by the peer: dialled again at once. No connection to be had: not reachable. */

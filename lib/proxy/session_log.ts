@@ -42,7 +42,7 @@ function alias(s: Session, name: string): string {
     case "si":
       return s.target?.host || "-";
     case "sp":
-      return String(s.target?.config.port ?? "-");
+      return String(s.target?.port ?? "-");
     case "t":
       return logDate(new Date(s.acceptedAt));
     case "ms":

@@ -156,6 +156,10 @@ export class Server implements Candidate {
   get name(): string {
     return this.config.name;
   }
+  /** Where the authority and mode redis connect to: a name that leads nowhere while the server's own has not been found yet. */
+  get dialHost(): string {
+    return this.unresolved && this.host === "" ? "unresolved.invalid" : this.host;
+  }
   get isChecked(): boolean {
     return this.config.check;
   }

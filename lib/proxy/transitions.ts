@@ -176,8 +176,8 @@ export function enterMaintenance(engine: Engine, server: Server, wasUp: boolean,
   for (const t of server.trackers) if (t.admin !== "maint") enterMaintenance(engine, t, wasUp, ` via ${server.path}`);
 }
 
-/** Out of maintenance: as at the start, one failed check takes it down (or, in front of role checks, one passed brings it up). */
-export function leaveMaintenance(engine: Engine, server: Server, how: string): void {
+/** Out of maintenance: as at the start, one failed check takes it down (or, in front of role checks, one passed brings it up). `name` stands behind the path. */
+export function leaveMaintenance(engine: Engine, server: Server, how: string, name = ""): void {
   const back = server.backend;
   const upAtStart = !(back.byAuthority && server.isChecked);
   if (server.isChecked || !isUp(server.health)) resetHealth(server.health, upAtStart);
@@ -190,7 +190,12 @@ export function leaveMaintenance(engine: Engine, server: Server, how: string): v
       () => refill(server),
       () => upAgain(engine, server),
     );
-  say(engine, back, 5, `${server.config.backup ? "Backup " : ""}Server ${server.path} is ${server.isUp ? "UP" : "DOWN"}/${mode} (${how}).`);
+  say(
+    engine,
+    back,
+    5,
+    `${server.config.backup ? "Backup " : ""}Server ${server.path}${name} is ${server.isUp ? "UP" : "DOWN"}/${mode} (${how}).`,
+  );
   arrived(engine, server);
   for (const t of server.trackers) if (!t.inMaintenance) leaveMaintenance(engine, t, "leaving maintenance");
 }

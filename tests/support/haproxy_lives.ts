@@ -61,6 +61,8 @@ export interface Life {
   /** Sections behind defaults; {port} is the proxy's, {a} a server's, {dead} nobody's, {sock} the admin socket's. */
   config: string;
   a?: (s: Socket) => void;
+  /** What else stands in braces, asked before each program starts. */
+  values?: () => Record<string, string>;
   run(scene: Scene): Promise<void>;
 }
 
@@ -79,8 +81,8 @@ export function sameLives(lives: Life[]): void {
           const a = life.a === undefined ? null : await Target.start(life.a);
           const dead = freePort();
           const sock = join(tempDir("life."), "s.sock");
-          const values: Record<string, string> = { "{a}": String(a?.port), "{dead}": String(dead), "{sock}": sock };
-          const text = `${globalOf(kind, sock)}${DEFAULTS}${life.config}`.replace(/\{(a|dead|sock)\}/g, (name) => values[name]!);
+          const values: Record<string, string> = { a: String(a?.port), dead: String(dead), sock, ...life.values?.() };
+          const text = `${globalOf(kind, sock)}${DEFAULTS}${life.config}`.replace(/\{(\w+)\}/g, (all, name: string) => values[name] ?? all);
           const proxy = await startProxy(kind, text);
           running.push(proxy);
           const all = (): string[] => plain(proxy.output, [a?.port ?? 0, dead]);

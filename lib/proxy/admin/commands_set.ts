@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import type { Engine } from "../engine.ts";
 import { pauseFrontend, resumeFrontend, stopFrontend } from "../life.ts";
 import { resetHealth } from "../core/health.ts";
-import { drainQueues, isStopping, setAdmin, shutSessions, wentDown, wentUp } from "../transitions.ts";
+import { drainQueues, isStopping, say, setAdmin, shutSessions, wentDown, wentUp } from "../transitions.ts";
 import { setWeight } from "../slowstart.ts";
 import type { Frontend, Server } from "../state.ts";
 import { clearCounters } from "../stats/columns.ts";
@@ -81,6 +81,16 @@ function changeAddress(s: Server, host: string | undefined, port: string | undef
   return parts.join(", ") + by;
 }
 
+/** Another name; its address is found by the next look-up. */
+function changeName(engine: Engine, s: Server, name: string): string {
+  const by = " by 'stats socket command'";
+  if (name === s.config.dnsName) return `no need to change the FDQN${by}\n`;
+  const text = `${s.path} changed its FQDN from ${s.config.dnsName} to ${name}${by}`;
+  s.config.dnsName = name;
+  say(engine, s.backend, 5, `${text}.`);
+  return `${text}\n`;
+}
+
 function setServer(call: Call): string {
   const { engine, args } = call;
   const s = serverOf(engine, args[2]);
@@ -113,8 +123,7 @@ function setServer(call: Call): string {
     case "fqdn":
       if (s.config.resolvers === "") return "set server <b>/<s> fqdn failed because no resolution is configured.\n";
       if (value === undefined) return "set server <b>/<s> fqdn requires a FQDN.\n";
-      s.config.dnsName = value;
-      return "";
+      return changeName(engine, s, value);
     case "ssl":
       if (s.tls === null) return "'set server <srv> ssl' cannot be set.  default-server should define ssl settings\n";
       if (value !== "on" && value !== "off") return "'set server <srv> ssl' expects 'on' or 'off'.\n";

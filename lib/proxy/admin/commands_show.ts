@@ -117,21 +117,22 @@ function showErrors({ engine, args }: Call): string {
   return `Total events captured on [${when}.${String(d.getMilliseconds()).padStart(3, "0")}] : 0\n`;
 }
 
+const RESOLVER_COUNTERS = [
+  "sent", "snd_error", "valid", "update", "cname", "cname_error", "any_err", "nx", "timeout", "refused", "other", "invalid", "too_big",
+  "truncated", "outdated",
+]; // prettier-ignore
 function showResolvers({ engine, args }: Call): string {
   const only = args[2];
   const found = engine.config.resolvers.filter((r) => only === undefined || r.name === only);
   if (only !== undefined && found.length === 0) return "Can't find that resolvers section\n";
   return found
     .map((r) => {
-      const running = engine.resolvings.find((x) => x.section === r);
-      const counters = [
-        ["sent", running?.sent ?? 0], ["snd_error", 0], ["valid", running?.valid ?? 0], ["update", 0], ["cname", 0], ["cname_error", 0],
-        ["any_err", running?.errors ?? 0], ["nx", 0], ["timeout", 0], ["refused", 0], ["other", 0], ["invalid", 0], ["too_big", 0],
-        ["truncated", 0], ["outdated", 0],
-      ] as const; // prettier-ignore
-      const servers = r.nameservers.map(
-        (n) => ` nameserver ${n.name}:\n${counters.map(([k, v]) => `  ${`${k}:`.padEnd(13)}${v}\n`).join("")}`,
-      );
+      const running = engine.resolvings.find((x) => x.query.section === r);
+      const servers = r.nameservers.map((n) => {
+        const of = running?.query.counters(n.name);
+        const lines = RESOLVER_COUNTERS.map((k) => `  ${`${k}:`.padEnd(13)}${of?.[k as keyof typeof of] ?? 0}\n`);
+        return ` nameserver ${n.name}:\n${lines.join("")}`;
+      });
       return `Resolvers section ${r.name}\n${servers.join("")}`;
     })
     .join("\n");

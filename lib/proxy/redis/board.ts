@@ -253,7 +253,7 @@ export class Board implements Switchboard {
     const tls = c.ssl && server.tls !== null ? { tls: server.tls } : {};
     const source = c.sourceHost || this.backend.config.sourceHost;
     const from = source === "" ? {} : { localAddress: source };
-    return c.path !== "" ? { path: c.path, ...tls } : { hostname: server.host, port: c.port, ...tls, ...from };
+    return c.path !== "" ? { path: c.path, ...tls } : { hostname: server.dialHost, port: server.port, ...tls, ...from };
   }
   dial<T>(server: Server, data: T, handler: ConnHandler<T>, failed: () => void): { conn: Conn<T>; cancel(): void } {
     const header = server.config.sendProxy;

@@ -74,6 +74,7 @@ export function stateWord(s: Server): "UP" | "DOWN" | "MAINT" | "DRAIN" | "NOLB"
 }
 function address(s: Server): string {
   if (s.config.path !== "") return s.config.path.startsWith("\0") ? `abns@${s.config.path.slice(1)}` : `unix:${s.config.path}`;
+  if (s.unresolved && s.host === "") return "";
   const host = s.host.includes(":") ? `[${s.host}]` : s.host || "*";
   return `${host}:${s.port}`;
 }
