@@ -10,6 +10,8 @@ import type { Call } from "./call.ts";
 import {
   CLIENT_EXTRA,
   FLAG_CLOSE_AFTER_REPLY,
+  FLAG_HALF_CLOSED,
+  FLAG_QUEUED,
   FLAG_NO_EVICT,
   FLAG_NO_TOUCH,
   FLAG_REPLY_OFF,
@@ -165,6 +167,9 @@ function kill(service: Service, call: Call): void {
     if (client === call.client && f.skipMe) continue;
     killed++;
     if (client === call.client) self = true;
+    // It has requests from before that would have had their turn in this very event in Redis: when a pause ends and its client is killed
+    // right after (a demotion by Sentinel), the client must learn that what it was made to wait with was not executed.
+    else if (client.flags & FLAG_QUEUED) client.flags |= FLAG_HALF_CLOSED;
     else service.registry.free(client);
   }
   if (call.argc > 3) out.int(killed);
