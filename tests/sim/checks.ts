@@ -168,6 +168,9 @@ export class Checks implements Watcher {
         break;
       case "+elected-leader": {
         const epoch = this.tryEpoch.get(key) ?? 0;
+        // The original counts votes of its current epoch (sentinelGetLeader), which another master's failover may have raised meanwhile, and
+        // leads in the epoch of its attempt, in which another may have been elected. Worlds of several masters show it; ours counts per attempt.
+        if (s.kind === "original" && (this.lastEpoch.get(s.name) ?? 0) > epoch) this.excuses.add("leaders").add("acting").add("proxy");
         // By an operator's order also without a majority: what others do at the same time is not known to it.
         if (this.ordered.has(key) && !this.hasMajority(s, name, epoch)) this.excuses.add("leaders").add("acting").add("proxy");
         const other = this.leaders.get(`${name} ${epoch}`);
