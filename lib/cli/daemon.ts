@@ -7,7 +7,7 @@
  *
  * Unlike Redis' daemonize, whose parent always ends with 0, a start that fails is seen by the caller.
  */
-import { cleanEnvironment, ownCommand } from "./self.ts";
+import { cleanEnvironment, inherited, ownCommand } from "./self.ts";
 
 /** Tells the copy that it is one; taken out of its environment at once. */
 const MARK = "REDISHA_DAEMON";
@@ -19,6 +19,8 @@ export interface DaemonStart {
   directory: string;
   /** What the parent read from its standard input and the copy must read again; null for nothing. */
   stdin: string | null;
+  /** Descriptors that it gets as they are. */
+  fds?: readonly number[];
 }
 
 type Message = { ready: true } | { failed: string };
@@ -32,9 +34,7 @@ export async function startDaemon(start: DaemonStart): Promise<string | null> {
     cwd: start.directory,
     env: cleanEnvironment({ [MARK]: "1" }),
     detached: true,
-    stdin: start.stdin === null ? "ignore" : Buffer.from(start.stdin, "latin1"),
-    stdout: "ignore",
-    stderr: "ignore",
+    stdio: [start.stdin === null ? "ignore" : Buffer.from(start.stdin, "latin1"), "ignore", "ignore", ...inherited(start.fds ?? [])],
     ipc: (message: Message) => answer("ready" in message ? null : message.failed),
   });
   void child.exited.then((code) =>

@@ -22,6 +22,12 @@ export function ownCommand(): string[] {
   return compiled ? [process.execPath] : [process.execPath, Bun.main];
 }
 
+/** What `Bun.spawn` is told so that the child has these descriptors under their own numbers, behind its three standard ones. */
+export function inherited(fds: readonly number[]): (number | "ignore")[] {
+  const last = Math.max(2, ...fds);
+  return Array.from({ length: last - 2 }, (_, i) => (fds.includes(i + 3) ? i + 3 : "ignore"));
+}
+
 /** The environment for a copy of this process: without the variables that would change how Bun runs it. */
 export function cleanEnvironment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
   const env: Record<string, string> = {};

@@ -1,4 +1,5 @@
 /** `bind` and `stats socket` lines (HAProxy configuration 5.1): an address list and one row an option. COLD. */
+import { fstatSync } from "node:fs";
 import { isIP } from "node:net";
 import type { Context } from "./haproxy_context.ts";
 import { nearestWord } from "./haproxy_hint.ts";
@@ -137,6 +138,8 @@ export function bindAddresses(text: string, make: () => BindConfig): BindConfig[
       continue;
     }
     if (a.kind === "fd") {
+      const why = notSocket(a.fd);
+      if (why !== null) return `cannot use file descriptor '${a.fd}' : ${why}.`;
       all.push({ ...make(), fd: a.fd });
       continue;
     }
@@ -148,6 +151,15 @@ export function bindAddresses(text: string, make: () => BindConfig): BindConfig[
     for (let port = a.portLow; port <= a.portHigh; port++) all.push({ ...make(), host: host === "" && a.family === 6 ? "::" : host, port });
   }
   return all;
+}
+
+/** Why a descriptor that this process was started with cannot be listened on; null when it can. */
+function notSocket(fd: number): string | null {
+  try {
+    return fstatSync(fd).isSocket() ? null : "Socket operation on non-socket";
+  } catch {
+    return "Bad file descriptor";
+  }
 }
 
 /** Options from args[from] for every bind of one line; `where` names the statement in messages. False when reported. */

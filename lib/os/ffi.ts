@@ -16,6 +16,7 @@ const SYMBOLS = {
   sbrk: { args: [i64], returns: u64 },
   socket: { args: [i32, i32, i32], returns: i32 },
   sendto: { args: [i32, u64, u64, i32, u64, u32], returns: i64 },
+  dup: { args: [i32], returns: i32 },
   chroot: { args: [u64], returns: i32 },
   signal: { args: [i32, u64], returns: u64 },
   raise: { args: [i32], returns: i32 },
@@ -174,6 +175,12 @@ export function memoryAt(start: bigint, end: bigint): Uint8Array | null {
   } catch {
     return null;
   }
+}
+
+/** Another descriptor of the same open file; null when there is none to be had. */
+export function duplicate(fd: number): number | null {
+  const n = open()?.dup(fd) ?? -1;
+  return n < 0 ? null : n;
 }
 
 /** chroot(2); false when the system refuses. */

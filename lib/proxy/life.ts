@@ -1,12 +1,13 @@
 /**
  * The proxy's process life: listening sockets, signals, soft stop, pausing, successors, the dump of states (HAProxy management guide 4). COLD.
  */
-import { chmodSync, chownSync, existsSync, unlinkSync } from "node:fs";
-import { cleanEnvironment, ownCommand, ownCommandLine } from "../cli/self.ts";
-import { kindText, type BindConfig } from "../config/haproxy_model.ts";
+import { chmodSync, chownSync, close, existsSync, unlinkSync } from "node:fs";
+import { cleanEnvironment, inherited, ownCommand, ownCommandLine } from "../cli/self.ts";
+import { kindText, type BindConfig, type HaproxyConfig } from "../config/haproxy_model.ts";
 import { groupId, userId } from "../os/users.ts";
 import { beginHttp } from "./http/session.ts";
 import { listen } from "../net/listen.ts";
+import { duplicate } from "../os/ffi.ts";
 import { notifySystemd } from "../os/notify.ts";
 import type { Conn } from "../net/conn.ts";
 import { readProxyHeader } from "../net/proxy_protocol.ts";
@@ -34,7 +35,7 @@ function listenAll(engine: Engine, front: Frontend): boolean {
       if (bind.path !== "" && !bind.path.startsWith("\0") && existsSync(bind.path)) unlinkSync(bind.path);
       const where =
         bind.fd >= 0
-          ? { fd: bind.fd }
+          ? { fd: duplicate(bind.fd) ?? bind.fd }
           : bind.path !== ""
             ? { path: bind.path }
             : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true, ipv6Only: bind.v6only };
@@ -158,9 +159,7 @@ export function succeed(engine: Engine): Promise<string | null> {
   const child = Bun.spawn([...ownCommand(), ...kept, "-sf", String(process.pid)], {
     argv0,
     env: cleanEnvironment(),
-    stdin: "ignore",
-    stdout: "inherit",
-    stderr: "inherit",
+    stdio: ["ignore", "inherit", "inherit", ...inherited(inheritedSockets(engine.config))],
     detached: true,
   });
   child.unref();
@@ -185,6 +184,16 @@ function pause(engine: Engine): void {
 function resume(engine: Engine): void {
   for (const front of engine.frontends) if (front.paused) resumeFrontend(engine, front);
 }
+/** Sockets that this process was started with (fd@N): the next one needs them, too. */
+export function inheritedSockets(config: HaproxyConfig): number[] {
+  const binds = [...config.global.statsSockets, ...config.proxies.flatMap((p) => p.binds)];
+  return binds.map((b) => b.fd).filter((fd) => fd > 2);
+}
+/** Listeners close a copy of an inherited socket: clients must not wait in the queue of the one that nobody looks after. */
+function closeForGood(front: Frontend): void {
+  for (const b of front.binds.splice(0)) b.listener.close();
+  for (const fd of front.config.binds.map((b) => b.fd)) if (fd > 2) close(fd, () => {});
+}
 /** Closes the doors of one; false when they are closed already. */
 export function pauseFrontend(engine: Engine, front: Frontend): boolean {
   if (front.paused || front.stopped || front.binds.length === 0) return false;
@@ -203,7 +212,7 @@ export function resumeFrontend(engine: Engine, front: Frontend): boolean {
 /** Closes them for ever. */
 export function stopFrontend(engine: Engine, front: Frontend): void {
   front.stopped = true;
-  for (const b of front.binds.splice(0)) b.listener.close();
+  closeForGood(front);
   stopped(engine, front.log.log.bind(front.log), front.name, front.sessionsTotal, 0);
 }
 function say4(engine: Engine, front: Frontend, text: string): void {
@@ -219,7 +228,7 @@ function softStop(proxy: RunningProxy, done: () => void): void {
   engine.onSucceeded?.();
   for (const front of engine.frontends) {
     if (front.stopped) continue;
-    for (const b of front.binds) b.listener.close();
+    closeForGood(front);
     const back = front.config.kind === "listen" ? (engine.backends.get(front.name)?.sessionsTotal ?? 0) : 0;
     stopped(engine, front.log.log.bind(front.log), front.name, front.sessionsTotal, back);
   }

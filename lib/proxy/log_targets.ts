@@ -70,7 +70,7 @@ export class LogTargets {
     }
     if (c.kind === "unix" && ffiProblem() === null)
       return (line) => {
-        if (!sendDatagram(c.path, Buffer.from(line, "latin1"))) this.dropped++;
+        if (!sendDatagram(c.path.replace(/^\0/, "@"), Buffer.from(line, "latin1"))) this.dropped++;
       };
     return () => {
       this.dropped++;

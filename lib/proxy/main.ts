@@ -16,7 +16,7 @@ import { haproxyVersion, version } from "../cli/version.ts";
 import { createDiagnostics, type Diagnostics } from "../log/haproxy_line.ts";
 import { Checker } from "./checks.ts";
 import { firstDelayMs } from "./core/health.ts";
-import { startListeners, untilSignal } from "./life.ts";
+import { inheritedSockets, startListeners, untilSignal } from "./life.ts";
 import { Fencing } from "./fencing.ts";
 import { listenAdmin } from "./admin/socket.ts";
 import { Agent } from "./agent.ts";
@@ -119,7 +119,7 @@ async function prepare(args: readonly string[], options: Options, diagnostics: D
   }
   connectionLimit(config, options.maxconn, diagnostics);
   const background = (options.daemon || config.global.daemon) && !options.foreground;
-  if (background && parent === null) return await detach(args);
+  if (background && parent === null) return await detach(args, inheritedSockets(config));
   if (quiet) diagnostics.silence();
   const master = masterSocket(options, diagnostics);
   if (typeof master === "string") return 1;
@@ -144,13 +144,14 @@ async function prepare(args: readonly string[], options: Options, diagnostics: D
 }
 
 /** -D: a copy of this process goes on in the background; what keeps it from starting is said here, with exit code 1. */
-async function detach(args: readonly string[]): Promise<number> {
+async function detach(args: readonly string[], fds: readonly number[]): Promise<number> {
   const own = ownCommandLine();
   const failed = await startDaemon({
     argv0: own.argv0,
     args: own.args.length > 0 ? own.args : args,
     directory: process.cwd(),
     stdin: null,
+    fds,
   });
   if (failed === null) return 0;
   process.stderr.write(failed.endsWith("\n") ? failed : `${failed}\n`);

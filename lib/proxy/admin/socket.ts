@@ -218,7 +218,11 @@ export function listenAdmin(engine: Engine, bind: BindConfig, master: boolean): 
   let open = 0;
   const level = LEVELS.indexOf(bind.level) as Level;
   const listener = listen<AdminSession>({
-    ...(path !== "" ? { path } : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true }),
+    ...(bind.fd >= 0
+      ? { fd: bind.fd }
+      : path !== ""
+        ? { path }
+        : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true }),
     accept: () => undefined as unknown as AdminSession,
     handler: {
       ...handler,
