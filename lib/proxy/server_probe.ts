@@ -21,6 +21,12 @@ const REDIAL_MS = 100;
 const CONNECT_MS = 1000;
 /** Between two INFOs while a role is waited for. */
 const HURRY_MS = 25;
+/**
+ * So many replies after clients were held, their writes are counted in its offset: the first may have been asked for before, the second may
+ * have overtaken what came in over other connections at the same time.
+ */
+const SETTLED = 3;
+
 /** Closed so often in a row before the first answer, it counts as not reachable. */
 const QUICK_CLOSES_MAX = 3;
 
@@ -56,11 +62,11 @@ export class ServerProbe {
   runId: string | null;
   private lastRunId: string | null;
   private born: ServerView["born"];
-  /** Its history when it last said master; while clients are held, when it first said so. */
+  /** Its history when it last said master; while clients are held, when it had executed what they had sent before. */
   lastAsMaster: History | null;
-  /** Clients are held; and what it has said since is in `lastAsMaster`. */
+  /** Clients are held; how often it has said since that it is the master. */
   private held: boolean;
-  private toldSince: boolean;
+  private saidSince: number;
   infoAtMs: number;
   masterSinceMs: number;
 
@@ -87,7 +93,7 @@ export class ServerProbe {
     this.born = "unknown";
     this.lastAsMaster = null;
     this.held = false;
-    this.toldSince = false;
+    this.saidSince = 0;
     this.infoAtMs = 0;
     this.masterSinceMs = 0;
   }
@@ -144,7 +150,7 @@ export class ServerProbe {
   hold(held: boolean): void {
     if (held === this.held) return;
     this.held = held;
-    this.toldSince = false;
+    this.saidSince = 0;
   }
 
   /** Asks now. */
@@ -220,9 +226,9 @@ export class ServerProbe {
     const now = nowMs();
     this.info = info;
     this.infoAtMs = now;
-    if (info.role === "master" && !this.toldSince) {
+    if (info.role === "master" && this.saidSince < SETTLED) {
       this.lastAsMaster = info.history;
-      this.toldSince = this.held;
+      if (this.held) this.saidSince++;
     }
     if (info.role !== "master") this.masterSinceMs = 0;
     else if (was?.role !== "master" || this.masterSinceMs === 0) this.masterSinceMs = now;
