@@ -20,7 +20,7 @@ export class Engine {
   /** Begins a planned failover of a backend; null before the start. */
   failover: ((back: Backend) => void) | null;
   /** Clients of mode redis. */
-  readonly redisClients: Set<{ kill(letter: string): void }>;
+  readonly redisClients: Set<{ kill(letter: string): void; countBytes(): void }>;
   /** Client connections now, and the process-wide limit (0: none). */
   active: number;
   maxconn: number;

@@ -53,6 +53,9 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   private connectStartMs: number;
   private attemptMs: number;
   private timedConnect: boolean;
+  /** Of its bytes: what the counters have already. */
+  private countedUp: number;
+  private countedDown: number;
   // Timed
   deadlineMs: number;
   heapAt: number;
@@ -83,6 +86,8 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.connectStartMs = now;
     this.attemptMs = 0;
     this.timedConnect = false;
+    this.countedUp = 0;
+    this.countedDown = 0;
     this.deadlineMs = 0;
     this.heapAt = -1;
   }
@@ -514,6 +519,19 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.end(`${letter}${this.state === PUMPING ? "-" : PHASE[this.state]}`);
   }
 
+  /** Its bytes since the last time go to the counters of its sections and its server. */
+  countBytes(): void {
+    const up = this.bytesUp - this.countedUp;
+    const down = this.bytesDown - this.countedDown;
+    this.countedUp = this.bytesUp;
+    this.countedDown = this.bytesDown;
+    for (const of of [this.front, this.back, this.target]) {
+      if (of === null) continue;
+      of.bytesIn += up;
+      of.bytesOut += down;
+    }
+  }
+
   end(flags: string): void {
     if (this.state === CLOSED) return;
     const was = this.state;
@@ -544,18 +562,13 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     }
     engine.active--;
     front.active--;
-    front.bytesIn += this.bytesUp;
-    front.bytesOut += this.bytesDown;
+    this.countBytes();
     const total = Math.round(nowMs() - this.acceptedMs);
     if (back !== null) {
       back.times.add(this.waitedMs, this.connectedMs, total);
-      back.bytesIn += this.bytesUp;
-      back.bytesOut += this.bytesDown;
       back.held.delete(this);
     }
     if (this.target !== null) {
-      this.target.bytesIn += this.bytesUp;
-      this.target.bytesOut += this.bytesDown;
       this.target.times.add(this.waitedMs, this.connectedMs, total);
       this.release();
     }

@@ -236,6 +236,8 @@ export interface Switchboard {
   /** Nothing is under way there that wants a reply. */
   isIdle(server: Server): boolean;
   uses(server: Server): boolean;
+  /** Bytes of open connections go to the servers' counters. */
+  countBytes(): void;
   stop(): void;
 }
 

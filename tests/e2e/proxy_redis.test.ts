@@ -3,7 +3,9 @@
  * had alone.
  */
 import { expect, test } from "bun:test";
-import { hasRedis, startServer, until, type Program } from "../support/programs.ts";
+import { join } from "node:path";
+import { admin, stat } from "../support/admin.ts";
+import { hasRedis, startServer, tempDir, until, type Program } from "../support/programs.ts";
 import { startProxy } from "../support/proxy.ts";
 import { Wire } from "../support/wire.ts";
 
@@ -214,3 +216,32 @@ test.skipIf(!hasRedis)(
     for (const x of [a, b, w]) x.close();
   },
 );
+
+test.skipIf(!hasRedis)("bytes are counted while connections are open: show stat and show info", async () => {
+  await using server = await startServer("redis");
+  const sock = join(tempDir("bytes."), "s.sock");
+  const global = `global\nstats socket ${sock} level admin\n`;
+  await using proxy = await startProxy("redisha", global + config(server));
+  const w = await Wire.connect(proxy.port);
+  const value = "x".repeat(10_000);
+  const bytes = async (): Promise<{ [name: string]: number[] }> =>
+    Object.fromEntries((await stat(sock)).map((r) => [r["svname"]!, [Number(r["bin"]), Number(r["bout"])]]));
+  const before = await bytes();
+  for (let i = 0; i < 10; i++) await w.do("SET", "k", value);
+  for (let i = 0; i < 5; i++) await w.do("GET", "k");
+  await w.do("MULTI");
+  await w.do("GET", "k");
+  await w.do("EXEC");
+  const after = await bytes();
+  for (const name of ["FRONTEND", "BACKEND", "s0"]) {
+    const [up, down] = after[name]!.map((n, i) => n - before[name]![i]!);
+    // What clients said and were told, and at the server besides what the proxy itself asks.
+    expect(up).toBeWithin(10 * value.length, 11 * value.length);
+    expect(down).toBeWithin(6 * value.length, 7 * value.length);
+  }
+  expect(Number(/TotalBytesOut: (\d+)/.exec(await admin(sock, "show info"))![1])).toBeGreaterThan(6 * value.length);
+  w.close();
+  await until("the client to be gone", async () => (await stat(sock)).find((r) => r["svname"] === "FRONTEND")!["scur"] === "0");
+  // Nothing twice.
+  expect((await bytes())["FRONTEND"]).toEqual(after["FRONTEND"]!);
+});

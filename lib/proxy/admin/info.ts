@@ -1,4 +1,5 @@
 /** `show info`: what is known of the process, one row a field, in HAProxy 2.6's order; the Prometheus exporter reads the same rows. COLD. */
+import { countBytes } from "../stats/bytes.ts";
 import { hostname } from "node:os";
 import { haproxyVersionNumber, RELEASED } from "../../cli/version.ts";
 import { fileLimit, NO_LIMIT } from "../../os/ffi.ts";
@@ -131,6 +132,7 @@ function present(e: Engine): { f: InfoField; at: number; value: string | number 
 }
 /** The command's output; `form` as its argument. */
 export function infoText(e: Engine, form: "" | "typed" | "json" | "desc"): string {
+  countBytes(e);
   const rows = present(e);
   if (form === "json")
     return JSON.stringify(

@@ -62,10 +62,7 @@ export function finished(client: RedisClient, flags: string): void {
   front.active--;
   engine.active--;
   engine.redisClients.delete(client);
-  front.bytesIn += client.bytesUp;
-  front.bytesOut += client.bytesDown;
-  back.bytesIn += client.bytesUp;
-  back.bytesOut += client.bytesDown;
+  client.countBytes();
   if (!front.log.isSilent && front.config.logFormat !== "") log(client, flags);
   const list = waiting.get(front);
   const next = list?.shift();

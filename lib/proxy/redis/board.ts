@@ -39,6 +39,16 @@ const POOL_IDLE_MS = 30_000;
 /** Connections of clients' own that wait for the next one, for each kind of client. */
 const PRIVATE_MAX = 64;
 
+/** Connections are looked through for closed ones when there are so many, or twice as many as were left. */
+const WIRES_MIN = 64;
+
+/** A connection to a server, and what has been counted of its bytes. */
+interface Wire {
+  readonly server: Server;
+  readonly conn: Conn<any>;
+  up: number;
+  down: number;
+}
 interface Private {
   server: Server;
   conn: Conn<Private>;
@@ -53,6 +63,8 @@ export class Board implements Switchboard {
   /** Reads one request after another; nothing of it outlives a call. */
   readonly request: Request;
   readonly meter: Meter;
+  private wires: Wire[];
+  private wiresMax: number;
   /** Requests so far, for sampling. */
   sampled: number;
   readonly login: Login;
@@ -88,6 +100,8 @@ export class Board implements Switchboard {
     this.classes = classesOf(table);
     this.plan = planOf(table, this.classes);
     this.request = new Request();
+    this.wires = [];
+    this.wiresMax = WIRES_MIN;
     this.meter = new Meter(table);
     this.sampled = 0;
     this.login = new Login(this);
@@ -257,17 +271,15 @@ export class Board implements Switchboard {
   }
   dial<T>(server: Server, data: T, handler: ConnHandler<T>, failed: () => void): { conn: Conn<T>; cancel(): void } {
     const header = server.config.sendProxy;
-    const events: ConnHandler<T> =
-      header === 0
-        ? handler
-        : {
-            ...handler,
-            open(conn) {
-              conn.handler = handler;
-              conn.writeNow(proxyHeader(header, null, null));
-              handler.open(conn);
-            },
-          };
+    const events: ConnHandler<T> = {
+      ...handler,
+      open: (conn) => {
+        conn.handler = handler;
+        this.wired(server, conn);
+        if (header !== 0) conn.writeNow(proxyHeader(header, null, null));
+        handler.open(conn);
+      },
+    };
     return dial<T>({
       ...this.where(server),
       timeoutMs: this.backend.config.timeouts.connect ?? 3000,
@@ -275,6 +287,28 @@ export class Board implements Switchboard {
       handler: events,
       failed,
     });
+  }
+  /** A connection to a server is open: its bytes will be counted. */
+  private wired(server: Server, conn: Conn<unknown>): void {
+    if (this.wires.length >= this.wiresMax) {
+      // Those that are closed are forgotten when they are counted.
+      this.countBytes();
+      this.wiresMax = Math.max(WIRES_MIN, this.wires.length * 2);
+    }
+    this.wires.push({ server, conn, up: 0, down: 0 });
+  }
+  /** What has gone over the connections to servers since the last time, their own set-up included, goes to the servers' counters. */
+  countBytes(): void {
+    const open: Wire[] = [];
+    for (const w of this.wires) {
+      const { server, conn } = w;
+      server.bytesIn += conn.bytesOut - w.up;
+      server.bytesOut += conn.bytesIn - w.down;
+      w.up = conn.bytesOut;
+      w.down = conn.bytesIn;
+      if (conn.isOpen) open.push(w);
+    }
+    this.wires = open;
   }
   /** A shared connection has its server: who has waited for it goes on. */
   connected(): void {

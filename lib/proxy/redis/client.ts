@@ -90,6 +90,9 @@ export class RedisClient implements Timed, Owner {
   activeMs: number;
   bytesUp: number;
   bytesDown: number;
+  /** Of those: what the counters have already. */
+  private countedUp: number;
+  private countedDown: number;
   deadlineMs: number;
   heapAt: number;
 
@@ -128,6 +131,8 @@ export class RedisClient implements Timed, Owner {
     this.activeMs = now;
     this.bytesUp = 0;
     this.bytesDown = 0;
+    this.countedUp = 0;
+    this.countedDown = 0;
     this.deadlineMs = 0;
     this.heapAt = -1;
   }
@@ -490,6 +495,18 @@ export class RedisClient implements Timed, Owner {
     this.big = null;
     this.pin!.path.fromClient(end === chunk.length ? chunk : chunk.subarray(0, end));
     return end;
+  }
+
+  /** Its bytes since the last time go to the counters of its sections. */
+  countBytes(): void {
+    const up = this.bytesUp - this.countedUp;
+    const down = this.bytesDown - this.countedDown;
+    this.countedUp = this.bytesUp;
+    this.countedDown = this.bytesDown;
+    for (const of of [this.front, this.board.backend]) {
+      of.bytesIn += up;
+      of.bytesOut += down;
+    }
   }
 
   // ---- replies

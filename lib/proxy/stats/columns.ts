@@ -5,6 +5,7 @@
  * A row: name, tags (origin, nature, scope: `show stat typed`), type, and what a frontend, a backend and a server answer. undefined: the
  * object has no such figure, the column stays empty. Columns behind `-` belong to protocol modules of the original and are always 0 here.
  */
+import { countBytes } from "./bytes.ts";
 import { STATUS, statusText, passed } from "../core/status.ts";
 import type { Engine } from "../engine.ts";
 import { throttlePercent } from "../slowstart.ts";
@@ -190,6 +191,7 @@ export function valueOf(c: Column, o: StatObject, engine: Engine): StatValue {
 
 /** Frontends and backends in the order of the file, a listen section's servers between its two halves. */
 export function objects(engine: Engine): StatObject[] {
+  countBytes(engine);
   const all: StatObject[] = [];
   for (const p of engine.config.proxies) {
     const front = engine.frontends.find((f) => f.config === p);
