@@ -5,6 +5,8 @@
  *
  * XREAD and XREADGROUP are in stream_read.ts, groups in stream_group.ts, XINFO in stream_info.ts.
  */
+import { copyBytes } from "../bytes/copy.ts";
+import { writeInt } from "../bytes/number.ts";
 import type { Blocking } from "../clients/blocking.ts";
 import type { Call } from "../clients/call.ts";
 import { FLAG_MASTER, FLAG_TRUSTED } from "../clients/client.ts";
@@ -13,21 +15,25 @@ import { NOTIFY_STREAM } from "../config/keyspace_events.ts";
 import { ERR, errorLine, wrongNumber } from "../resp/errors.ts";
 import { settings } from "../store/settings.ts";
 import { type Stream, TRIM_MAXLEN, TRIM_MINID, createStream, streamOf } from "../store/stream.ts";
-import { ID_MAX, SEQ_MAX, type StreamId, idText, makeId, msOf, parseId, parsedId, seqGiven, seqOf } from "../store/stream_id.ts";
+import {
+  ID_MAX,
+  SEQ_MAX,
+  type StreamId,
+  halfMs,
+  halfSeq,
+  idText,
+  makeId,
+  msOf,
+  narrow,
+  parseHalves,
+  parseId,
+  parsedId,
+  seqGiven,
+  seqOf,
+} from "../store/stream_id.ts";
 import { clock } from "../time/clock.ts";
 import { keyspaceOf, notifyArg, touched, touchedBy } from "./effects.ts";
-import {
-  intervalId,
-  invalidId,
-  longArg,
-  replyId,
-  replyRange,
-  strictId,
-  strictIds,
-  streamToChange,
-  streamToRead,
-  wordsWith,
-} from "./stream_args.ts";
+import { intervalId, invalidId, longArg, replyRange, strictId, strictIds, streamToChange, streamToRead, wordsWith } from "./stream_args.ts";
 
 /** An entry's strings together may have so many bytes. */
 const ENTRY_MAX_BYTES = 1 << 30;
@@ -53,6 +59,10 @@ const options = {
   /** XADD: whether an id stands there, and whether its sequence number does. */
   idGiven: false,
   seqGiven: false,
+  /** The id: halves as numbers when `halves`, else as a whole. */
+  halves: false,
+  ms: 0,
+  seq: 0,
   id: 0n,
 };
 
@@ -101,6 +111,14 @@ function parseOptions(c: Call, xadd: boolean): number {
   for (; i < c.argc; i++) {
     const more = i + 1 < c.argc;
     if (xadd && c.len(i) === 1 && c.buf[c.s(i)] === 42) break;
+    if (xadd && parseHalves(c.buf, c.s(i), c.e(i))) {
+      options.halves = true;
+      options.ms = halfMs;
+      options.seqGiven = halfSeq >= 0;
+      options.seq = options.seqGiven ? halfSeq : 0;
+      options.idGiven = true;
+      break;
+    }
     if (more && (c.is(i, "maxlen") || c.is(i, "minid"))) {
       i = trimOption(c, i, c.is(i, "maxlen") ? TRIM_MAXLEN : TRIM_MINID);
       if (i < 0) return -1;
@@ -119,6 +137,7 @@ function parseOptions(c: Call, xadd: boolean): number {
         return -1;
       }
       options.id = parsedId;
+      options.halves = false;
       options.seqGiven = seqGiven;
       options.idGiven = true;
       break;
@@ -157,17 +176,63 @@ function exactTrim(stream: Stream, replaced: Map<number, string>): void {
   replaced.set(options.trimAt, options.strategy === TRIM_MAXLEN ? String(stream.count) : idText(stream.edge(true)));
 }
 
-/** The id of a new entry; null when it would not be above the last one. */
-function newId(stream: Stream): StreamId | null {
+/** The new entry's id: halves as numbers, or the first one NaN and the whole in newWhole. */
+let newMs = 0;
+let newSeq = 0;
+let newWhole: StreamId | null = null;
+
+/** Finds the id of a new entry; false when it would not be above the last one. */
+function newId(stream: Stream): boolean {
+  const { lastMs, lastSeq } = stream;
+  if (lastMs !== lastMs || lastSeq === Number.MAX_SAFE_INTEGER || (options.idGiven && !options.halves)) return newWholeId(stream);
+  newWhole = null;
+  if (!options.idGiven) {
+    newMs = Math.max(clock.nowMs, lastMs);
+    newSeq = newMs > lastMs ? 0 : lastSeq + 1;
+    return true;
+  }
+  newMs = options.ms;
+  newSeq = options.seqGiven || newMs !== lastMs ? options.seq : lastSeq + 1;
+  return newMs > lastMs || (newMs === lastMs && newSeq > lastSeq);
+}
+
+/** As newId for ids whose halves do not fit numbers. */
+function newWholeId(stream: Stream): boolean {
   const last = stream.lastId;
+  const given = options.halves ? makeId(BigInt(options.ms), BigInt(options.seq)) : options.id;
   let id: StreamId;
   if (!options.idGiven) {
     const now = BigInt(clock.nowMs);
     id = now > msOf(last) ? makeId(now, 0n) : last + 1n;
-  } else if (options.seqGiven || msOf(last) !== msOf(options.id)) id = options.id;
-  else if (seqOf(last) === SEQ_MAX) return null;
+  } else if (options.seqGiven || msOf(last) !== msOf(given)) id = given;
+  else if (seqOf(last) === SEQ_MAX) return false;
   else id = last + 1n;
-  return id > last ? id : null;
+  newWhole = id;
+  newMs = narrow(msOf(id));
+  newSeq = narrow(seqOf(id));
+  return id > last;
+}
+
+/** The text of the new entry's id, in idBuffer[0, the result). */
+const idBuffer = Buffer.alloc(64);
+function writeNewId(): number {
+  if (newWhole !== null) return idBuffer.write(idText(newWhole), "latin1");
+  const at = writeInt(idBuffer, 0, newMs);
+  idBuffer[at] = 45;
+  return writeInt(idBuffer, at + 1, newSeq);
+}
+
+/** Propagates the request with the id that argument i has become, idBuffer[0, length), and nothing else changed. */
+function propagateId(c: Call, i: number, length: number): void {
+  const before = c.e(i - 1) + 2;
+  const b = Buffer.allocUnsafe(c.end - c.start + length + 8);
+  let at = copyBytes(b, 0, c.buf, c.start, before);
+  b[at] = 36;
+  at = writeInt(b, at + 1, length);
+  b[at] = 13;
+  b[at + 1] = 10;
+  at = copyBytes(b, at + 2, idBuffer, 0, length);
+  (c.instead ??= []).push(b.subarray(0, copyBytes(b, at, c.buf, c.e(i), c.end)));
 }
 
 function xadd(c: Call, blocking: Blocking): void {
@@ -175,12 +240,11 @@ function xadd(c: Call, blocking: Blocking): void {
   if (idAt < 0) return;
   const first = idAt + 1;
   if (c.argc - first < 2 || (c.argc - first) % 2 === 1) return c.out.error(wrongNumber("xadd"));
-  if (options.idGiven && options.seqGiven && options.id === 0n) return c.out.error(ID_ZERO);
+  if (options.idGiven && options.seqGiven && (options.halves ? options.ms + options.seq === 0 : options.id === 0n))
+    return c.out.error(ID_ZERO);
   let stream = streamToChange(c, 1);
   if (stream === undefined) return;
-  if (stream !== null && stream.lastId === ID_MAX) {
-    return c.out.error(EXHAUSTED);
-  }
+  if (stream !== null && stream.lastMs !== stream.lastMs && stream.lastId === ID_MAX) return c.out.error(EXHAUSTED);
   const ks = keyspaceOf(c);
   let created = 0;
   if (stream === null) {
@@ -191,24 +255,25 @@ function xadd(c: Call, blocking: Blocking): void {
   }
   let bytes = 0;
   for (let i = first; i < c.argc; i++) bytes += c.len(i);
-  const id = newId(stream);
   let failed: Buffer | null = null;
-  if (id === null) failed = ID_SMALL;
+  if (!newId(stream)) failed = ID_SMALL;
   else if (bytes > ENTRY_MAX_BYTES) failed = TOO_LARGE;
-  else if (!stream.append(id, c.buf, c.at, first, (c.argc - first) / 2)) failed = ERR.oom;
+  else if (!stream.add(newMs, newSeq, newWhole, c.buf, c.at, first, (c.argc - first) / 2)) failed = ERR.oom;
   if (failed !== null) {
     if (created !== 0) ks.deleteRef(created);
     return c.out.error(failed);
   }
-  replyId(c.out, id!);
+  const length = writeNewId();
+  c.out.bulk(idBuffer, 0, length);
   touched(c, 1, NOTIFY_STREAM, "xadd");
-  const replaced = new Map<number, string>();
-  if (options.strategy !== 0) {
-    if (trim(stream) > 0) notifyArg(c, 1, NOTIFY_STREAM, "xtrim");
-    if (options.approx) exactTrim(stream, replaced);
-  }
-  if (!options.idGiven || !options.seqGiven) replaced.set(idAt, idText(id!));
-  if (replaced.size > 0) c.rewrite(...wordsWith(c, replaced));
+  if (options.strategy !== 0 && trim(stream) > 0) notifyArg(c, 1, NOTIFY_STREAM, "xtrim");
+  const exactId = options.idGiven && options.seqGiven;
+  if (options.strategy !== 0 && options.approx) {
+    const replaced = new Map<number, string>();
+    exactTrim(stream, replaced);
+    if (!exactId) replaced.set(idAt, idBuffer.toString("latin1", 0, length));
+    c.rewrite(...wordsWith(c, replaced));
+  } else if (!exactId) propagateId(c, idAt, length);
   blocking.keyReady(ks.index, c.buf, c.s(1), c.e(1));
 }
 

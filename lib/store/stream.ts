@@ -15,6 +15,7 @@ import {
   alloc,
   countExternal,
   countHeld,
+  fits,
   free,
   huge,
   hugeAlloc,
@@ -48,7 +49,7 @@ import { lpAppend, lpNew, lpPrepare, lpPrepareInt, lpPrepareInt64, lpReplace } f
 import { newLoose } from "./room.ts";
 import { settings } from "./settings.ts";
 import { Group } from "./stream_group.ts";
-import { ID_MAX, IdMap, type StreamId, foundId, makeId, msOf, seqOf } from "./stream_id.ts";
+import { ID_MAX, IdMap, type StreamId, foundId, makeId, msOf, narrow, seqOf } from "./stream_id.ts";
 
 /** Node numbers from here on name huge buffers. */
 const HUGE_BASE = 2 ** 33;
@@ -145,12 +146,21 @@ export class Stream implements BigObject, NodeSource {
   readonly bodies: null;
   /** What a save has not written yet. */
   frozen: FrozenStream | null;
-  lastId: StreamId;
+  /** The halves of lastId as numbers, both NaN when one is beyond 2^53. BigInts would cost more than all the rest of XADD. */
+  lastMs: number;
+  lastSeq: number;
   firstId: StreamId;
   maxDeletedId: StreamId;
   /** Entries ever added. */
   added: number;
   private blockBytes: number;
+  /** lastId as a whole; null when nobody has asked for it. */
+  private lastWhole: StreamId | null;
+  /** The last node, 0 when it is to be looked for, its master id, and the halves of that as those of lastId. */
+  private tail: number;
+  private tailId: StreamId;
+  private tailMs: number;
+  private tailSeq: number;
 
   constructor() {
     this.count = 0;
@@ -158,11 +168,28 @@ export class Stream implements BigObject, NodeSource {
     this.groups = new Map();
     this.bodies = null;
     this.frozen = null;
-    this.lastId = 0n;
+    this.lastMs = 0;
+    this.lastSeq = 0;
     this.firstId = 0n;
     this.maxDeletedId = 0n;
     this.added = 0;
     this.blockBytes = 0;
+    this.lastWhole = 0n;
+    this.tail = 0;
+    this.tailId = 0n;
+    this.tailMs = 0;
+    this.tailSeq = 0;
+  }
+
+  /** Id of the entry added last, or what XSETID says. */
+  get lastId(): StreamId {
+    return (this.lastWhole ??= makeId(BigInt(this.lastMs), BigInt(this.lastSeq)));
+  }
+  set lastId(id: StreamId) {
+    this.lastWhole = id;
+    this.lastMs = narrow(msOf(id));
+    this.lastSeq = narrow(seqOf(id));
+    if (this.lastMs !== this.lastMs || this.lastSeq !== this.lastSeq) this.lastMs = this.lastSeq = NaN;
   }
 
   /** The stream as it is now, for whoever reads it before anything changes. */
@@ -219,11 +246,13 @@ export class Stream implements BigObject, NodeSource {
     else countHeld(this.sizeOf(node));
   }
   private putNode(id: StreamId, node: number): boolean {
+    this.tail = 0;
     const fresh = this.nodes.set(id, node);
     if (fresh) countExternal(PLACE_BYTES);
     return fresh;
   }
   private dropNode(id: StreamId, node: number): void {
+    this.tail = 0;
     if (this.nodes.delete(id)) countExternal(-PLACE_BYTES);
     this.freeNode(node);
   }
@@ -246,14 +275,39 @@ export class Stream implements BigObject, NodeSource {
     const limit = settings.streamNodeMaxBytes;
     const wish = bytes + (bytes >> 2);
     const to = this.newNode(limit > bytes && wish > limit ? limit : wish);
-    if (to === 0) return 0;
+    if (to !== 0) this.moveNode(id, node, to);
+    return to;
+  }
+
+  /** Moves the node opened last to another block, and opens it there. */
+  private moveNode(id: StreamId, node: number, to: number): void {
     const from = nodeB;
     const lp = nodeLp;
     open(to);
     from.copy(nodeB, nodeLp, lp, lp + lpBytes(from, lp));
     this.freeNode(node);
     this.nodes.set(id, to);
-    return to;
+    this.tail = 0;
+  }
+
+  /** The node opened last has got its last entry: it goes where it wastes nothing, if there is such a block. */
+  private tighten(id: StreamId, node: number): void {
+    const bytes = lpBytes(nodeB, nodeLp) + SLACK;
+    if (node >= HUGE_BASE || fits(node, bytes)) return;
+    const to = this.newNode(bytes - SLACK);
+    if (to !== 0) this.moveNode(id, node, to);
+  }
+
+  /** Finds the last node, unless it is known. */
+  private findTail(): void {
+    if (this.tail !== 0 || !this.nodes.floor(ID_MAX)) return;
+    this.tail = this.nodes.found!;
+    this.setTail(foundId);
+  }
+  private setTail(id: StreamId): void {
+    this.tailId = id;
+    this.tailMs = narrow(msOf(id));
+    this.tailSeq = narrow(seqOf(id));
   }
 
   /** Adds a listpack b[lp ...) as the node with this master id (loading, copies): 1, 0 when the id is there already, -1 when memory is out. */
@@ -275,41 +329,47 @@ export class Stream implements BigObject, NodeSource {
    * False when memory is out (nothing happened).
    */
   append(id: StreamId, buf: Buffer, at: Int32Array, first: number, fields: number): boolean {
+    return this.add(narrow(msOf(id)), narrow(seqOf(id)), id, buf, at, first, fields);
+  }
+
+  /** As append, with the halves of the id as numbers; when one is NaN the whole id is needed. */
+  add(ms: number, seq: number, whole: StreamId | null, buf: Buffer, at: Int32Array, first: number, fields: number): boolean {
     const last = first + 2 * fields;
     let textBytes = 0;
     for (let i = first; i < last; i++) textBytes += at[2 * i + 1] - at[2 * i];
-    let node = 0;
-    let master = id;
-    if (this.nodes.floor(ID_MAX)) {
-      master = foundId;
-      node = this.nodes.found!;
+    this.findTail();
+    let node = this.tail;
+    if (node !== 0) {
       open(node);
       readMaster();
-      if (this.isFull(textBytes)) node = 0;
+      if (this.isFull(textBytes)) {
+        this.tighten(this.tailId, node);
+        node = 0;
+      }
     }
     const fresh = node === 0;
     if (fresh) {
-      master = id;
       node = this.startNode(buf, at, first, fields);
       if (node === 0) return false;
-      this.putNode(master, node);
+      whole ??= makeId(BigInt(ms), BigInt(seq));
+      this.putNode(whole, node);
+      this.setTail(whole);
     }
     const same = fresh || this.sameFields(buf, at, first, fields);
-    const ms = msOf(id) - msOf(master);
-    const seq = seqOf(id) - seqOf(master);
-    let need = 4 + prepareWide(ms) + prepareWide(seq) + 6 + (same ? 0 : lpPrepareInt(fields));
+    let need = 4 + this.prepareMs(ms, whole) + this.prepareSeq(seq, whole) + 6 + (same ? 0 : lpPrepareInt(fields));
     for (let i = same ? first + 1 : first; i < last; i += same ? 2 : 1) need += lpPrepare(buf, at[2 * i], at[2 * i + 1]);
-    const to = this.room(master, node, lpBytes(nodeB, nodeLp) + need);
+    const to = this.room(this.tailId, node, lpBytes(nodeB, nodeLp) + need);
     if (to === 0) {
-      if (fresh) this.dropNode(master, node);
+      if (fresh) this.dropNode(this.tailId, node);
       return false;
     }
+    this.tail = to;
     readMaster();
     this.setCounts(entries + 1, deleted);
     this.appendInt(same ? SAME_FIELDS : 0);
-    prepareWide(ms);
+    this.prepareMs(ms, whole);
     lpAppend(nodeB, nodeLp);
-    prepareWide(seq);
+    this.prepareSeq(seq, whole);
     lpAppend(nodeB, nodeLp);
     if (!same) this.appendInt(fields);
     for (let i = same ? first + 1 : first; i < last; i += same ? 2 : 1) {
@@ -319,9 +379,25 @@ export class Stream implements BigObject, NodeSource {
     this.appendInt(same ? fields + 3 : 2 * fields + 4);
     this.count++;
     this.added++;
-    this.lastId = id;
-    if (this.count === 1) this.firstId = id;
+    this.hasAdded(ms, seq, whole);
     return true;
+  }
+  private hasAdded(ms: number, seq: number, whole: StreamId | null): void {
+    if (ms === ms && seq === seq) {
+      this.lastMs = ms;
+      this.lastSeq = seq;
+      this.lastWhole = whole;
+    } else this.lastId = whole!;
+    if (this.count === 1) this.firstId = this.lastId;
+  }
+  /** Prepares the difference to the last node's master id: bytes it will take. */
+  private prepareMs(ms: number, whole: StreamId | null): number {
+    const d = ms - this.tailMs;
+    return d === d ? lpPrepareInt(d) : prepareWide((whole === null ? BigInt(ms) : msOf(whole)) - msOf(this.tailId));
+  }
+  private prepareSeq(seq: number, whole: StreamId | null): number {
+    const d = seq - this.tailSeq;
+    return d === d ? lpPrepareInt(d) : prepareWide((whole === null ? BigInt(seq) : seqOf(whole)) - seqOf(this.tailId));
   }
   private appendInt(n: number): void {
     lpPrepareInt(n);
@@ -364,12 +440,14 @@ export class Stream implements BigObject, NodeSource {
     return true;
   }
 
-  /** Writes the counters of the node opened last. */
+  /** Writes the counters of the node opened last, of which `entries` and `deleted` are what it has. */
   private setCounts(count: number, gone: number): void {
     lpPrepareInt(count);
     lpReplace(nodeB, nodeLp, nodeLp + 6);
-    lpPrepareInt(gone);
-    lpReplace(nodeB, nodeLp, lpSkip(nodeB, nodeLp + 6));
+    if (gone !== deleted) {
+      lpPrepareInt(gone);
+      lpReplace(nodeB, nodeLp, lpSkip(nodeB, nodeLp + 6));
+    }
     entries = count;
     deleted = gone;
   }

@@ -67,6 +67,31 @@ export function parseId(b: Buffer, start: number, end: number, missingSeq: bigin
   return true;
 }
 
+/** What parseHalves read: milliseconds and sequence number, -1 when that is `*`. */
+export let halfMs = 0;
+export let halfSeq = 0;
+
+/** Reads `ms-seq` or `ms-*` from b[start, end) without BigInts. False when it is not that, or a half is beyond 2^53: then parseId decides. HOT. */
+export function parseHalves(b: Buffer, start: number, end: number): boolean {
+  let dash = start;
+  while (dash < end && b[dash] !== 45) dash++;
+  if (dash >= end - 1 || !parseUint64(b, start, dash) || u64Hi >= 0x200000) return false;
+  halfMs = u64Hi * 4294967296 + u64Lo;
+  if (end - dash === 2 && b[dash + 1] === 42) {
+    halfSeq = -1;
+    return true;
+  }
+  if (!parseUint64(b, dash + 1, end) || u64Hi >= 0x200000) return false;
+  halfSeq = u64Hi * 4294967296 + u64Lo;
+  return true;
+}
+
+/** The halves of an id as numbers; NaN when it is beyond 2^53. */
+export function narrow(half: bigint): number {
+  return half <= NARROW_MAX ? Number(half) : NaN;
+}
+const NARROW_MAX = BigInt(Number.MAX_SAFE_INTEGER);
+
 /** Entries of a chunk before it is split. */
 const CHUNK_MAX = 256;
 

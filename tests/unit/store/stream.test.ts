@@ -4,9 +4,9 @@ import { usedMemory } from "../../../lib/store/arena.ts";
 import { freeSome } from "../../../lib/store/objects.ts";
 import { settings } from "../../../lib/store/settings.ts";
 import { closeDatabases, databases, openDatabases } from "../../../lib/store/store.ts";
-import { StreamCursor, TRIM_MAXLEN, TRIM_MINID, createStream, hasEntry, streamOf } from "../../../lib/store/stream.ts";
+import { StreamCursor, TRIM_MAXLEN, TRIM_MINID, createStream, hasEntry, packsOf, streamOf } from "../../../lib/store/stream.ts";
 import { Group } from "../../../lib/store/stream_group.ts";
-import { ID_MAX, IdMap, makeId } from "../../../lib/store/stream_id.ts";
+import { ID_MAX, IdMap, makeId, msOf, narrow, seqOf } from "../../../lib/store/stream_id.ts";
 
 beforeEach(() => openDatabases(1));
 afterEach(() => closeDatabases());
@@ -75,6 +75,48 @@ test("adding, deleting and trimming at random agree with a list, in both directi
   while (freeSome(100));
   expect(usedMemory()).toBeLessThanOrEqual(before);
   settings.streamNodeMaxEntries = 100;
+});
+
+test("ids are the same ones whether they come as numbers or whole, also where numbers end", () => {
+  settings.streamNodeMaxEntries = 5;
+  const end = BigInt(Number.MAX_SAFE_INTEGER);
+  const wide = (1n << 64n) - 1n;
+  const halves = [0n, 1n, end - 1n, end, end + 1n, wide - 1n, wide];
+  const ids = halves.flatMap((ms) => halves.map((seq) => makeId(ms, seq))).slice(1);
+  const [buf, at] = args("f", "v");
+  const ks = databases[0];
+  // From every start, so that nodes begin with narrow ids and go on with wide ones.
+  for (let first = 0; first < ids.length; first++) {
+    const stream = streamOf(createStream(ks, key, 0, 1));
+    for (const id of ids.slice(first)) {
+      const ms = narrow(msOf(id));
+      const seq = narrow(seqOf(id));
+      const isNarrow = ms === ms && seq === seq;
+      if (isNarrow && id % 2n === 0n) expect(stream.add(ms, seq, null, buf, at, 0, 1)).toBe(true);
+      else expect(stream.append(id, buf, at, 0, 1)).toBe(true);
+      expect([stream.lastId, stream.firstId]).toEqual([id, ids[first]]);
+      expect([stream.lastMs, stream.lastSeq]).toEqual(isNarrow ? [ms, seq] : [NaN, NaN]);
+    }
+    const cursor = new StreamCursor();
+    const got: bigint[] = [];
+    cursor.begin(stream, 0n, ID_MAX, false);
+    while (cursor.next()) got.push(cursor.id);
+    expect(got).toEqual(ids.slice(first));
+    ks.delete(key, 0, 1);
+  }
+  settings.streamNodeMaxEntries = 100;
+});
+
+test("a full node takes no more than it needs", () => {
+  const before = usedMemory();
+  const stream = streamOf(createStream(databases[0], key, 0, 1));
+  let bytes = 0;
+  for (let i = 1; i <= 20000; i++) {
+    const [buf, at] = args("f", "v".repeat(10), "n", String(i));
+    expect(stream.append(makeId(BigInt(i), 1n), buf, at, 0, 2)).toBe(true);
+  }
+  for (const { start, end } of packsOf(stream)) bytes += end - start;
+  expect(usedMemory() - before).toBeLessThan(bytes * 1.1 + 8192);
 });
 
 test("IdMap finds neighbours of ids that come in any order", () => {
