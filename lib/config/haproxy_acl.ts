@@ -2,6 +2,7 @@
  * `acl` lines and conditions (HAProxy configuration 7): the layer 4 part that Redis set-ups use (nbsrv, srv_is_up, src, ports). COLD.
  * Other fetches are accepted by name and are false, with one warning a line; unknown names are errors as in HAProxy.
  */
+import { readFileSync } from "node:fs";
 import type { Context } from "./haproxy_context.ts";
 import type { AclTerm, AclTest, Condition, ProxyConfig } from "./haproxy_model.ts";
 
@@ -18,6 +19,10 @@ const OPERATORS = ["eq", "ge", "gt", "le", "lt"];
 const PREDEFINED: Record<string, AclTest> = {
   TRUE: test("always_true"),
   FALSE: test("always_false"),
+  WAIT_END: test("wait_end"),
+  REQ_CONTENT: test("req.len"),
+  RDP_COOKIE: test("req.rdp_cookie_cnt"),
+  HTTP: test("req.proto_http"),
   LOCALHOST: { ...test("src"), values: ["127.0.0.1/8", "::1"] },
 };
 
@@ -36,18 +41,34 @@ export function readTest(words: string[]): AclTest | string {
   const joined = /^(path|url|hdr)_(beg|end|sub|reg|dir|dom)$/.exec(name);
   const t = { ...test(joined?.[1] ?? name), argument: m[2] ?? "" };
   if (joined !== null) t.match = joined[2] === "dir" || joined[2] === "dom" ? "sub" : joined[2]!;
+  const fromFiles: string[] = [];
   let i = 1;
   for (; i < words.length && words[i]!.startsWith("-") && !/^-\d/.test(words[i]!); i++) {
     if (words[i] === "-i") t.ignoreCase = true;
     else if (words[i] === "-m") t.match = words[++i] ?? "";
-    else if (words[i] === "--") {
+    else if (words[i] === "-f") {
+      const file = words[++i] ?? "";
+      const lines = patterns(file);
+      if (lines === null) return `failed to open pattern file <${file}>`;
+      fromFiles.push(...lines);
+    } else if (words[i] === "--") {
       i++;
       break;
-    } else if (words[i] === "-f" || words[i] === "-M" || words[i] === "-u") i++;
+    } else if (words[i] === "-M" || words[i] === "-u") i++;
   }
   if (OPERATORS.includes(words[i] ?? "")) t.operator = words[i++] as AclTest["operator"];
-  t.values = words.slice(i);
+  t.values = [...fromFiles, ...words.slice(i)];
   return t;
+}
+
+/** The lines of a pattern file, without empty ones and comments; null when there is no such file. */
+function patterns(file: string): string[] | null {
+  try {
+    const lines = readFileSync(file, "latin1").split("\n");
+    return lines.map((l) => l.trim()).filter((l) => l !== "" && !l.startsWith("#"));
+  } catch {
+    return null;
+  }
 }
 
 export function parseAcl(c: Context, p: ProxyConfig): void {

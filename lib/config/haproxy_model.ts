@@ -203,6 +203,20 @@ export interface SwitchRule extends Place {
   condition: Condition | null;
 }
 
+/** What a tcp-request rule does; none: its condition asks for what is not known. */
+export type TcpAction = "accept" | "reject" | "silent-drop" | "expect-proxy" | "none";
+export interface TcpRule extends Place {
+  action: TcpAction;
+  condition: Condition | null;
+}
+export interface TcpRuleLists {
+  connection: TcpRule[];
+  session: TcpRule[];
+  content: TcpRule[];
+  /** An inspect-delay was given. */
+  hasDelay: boolean;
+}
+
 export type BalanceAlgorithm =
   "roundrobin" | "static-rr" | "leastconn" | "first" | "source" | "random" | "hash" | "rdp-cookie" | "uri" | "url_param" | "hdr";
 
@@ -240,6 +254,7 @@ export interface ProxyConfig extends Place {
   defaultBackend: string;
   useBackend: SwitchRule[];
   useServer: SwitchRule[];
+  tcpRules: TcpRuleLists;
   acls: Map<string, AclTest[]>;
   sourceHost: string;
   sourcePort: number;
@@ -439,6 +454,12 @@ export function newProxy(kind: ProxyConfig["kind"], name: string, place: Place, 
     defaultBackend: d?.defaultBackend ?? "",
     useBackend: [],
     useServer: [],
+    tcpRules: {
+      connection: [...(d?.tcpRules.connection ?? [])],
+      session: [...(d?.tcpRules.session ?? [])],
+      content: [...(d?.tcpRules.content ?? [])],
+      hasDelay: d?.tcpRules.hasDelay ?? false,
+    },
     acls: new Map(),
     sourceHost: d?.sourceHost ?? "",
     sourcePort: d?.sourcePort ?? 0,

@@ -12,6 +12,7 @@ import { OPTION_ROWS, parseOption } from "./haproxy_options.ts";
 import { REDIS_ROWS } from "./haproxy_redis.ts";
 import { parseServer } from "./haproxy_server.ts";
 import { parseTcpCheck } from "./haproxy_tcp_check.ts";
+import { parseTcpRequest, parseTcpResponse } from "./haproxy_tcp_rules.ts";
 import { looseInt, readAddress } from "./haproxy_units.ts";
 
 const TIMEOUTS: Record<string, { key: keyof Timeouts | null; side: number }> = {
@@ -287,16 +288,8 @@ export const PROXY_ROWS: Table = {
   "tcp-check": row(B, (c) => {
     if (belongs(c, B, "tcp-check")) parseTcpCheck(c);
   }),
-  "tcp-request": row(F | B, (c) => {
-    const kind = c.args[1] ?? "";
-    if (!["connection", "session", "content", "inspect-delay"].includes(kind))
-      return c.alert(
-        `'tcp-request' expects 'inspect-delay', 'connection', or 'content' in ${c.proxy!.kind} '${c.proxy!.name}' (got '${kind}').`,
-      );
-    if (!(kind === "content" && c.args[2] === "accept" && c.args.length === 3))
-      c.warn(`'tcp-request ${kind}' is read but not applied by redisha.`);
-  }),
-  "tcp-response": idle(B, "responses are not inspected"),
+  "tcp-request": row(F | B, parseTcpRequest),
+  "tcp-response": row(F | B, parseTcpResponse),
   timeout: { where: F | B, parse: timeout },
   transparent: idle(B),
   "unique-id-format": idle(F),

@@ -16,6 +16,7 @@ import { acceptRedis } from "./redis/accept.ts";
 import type { RunningProxy } from "./main.ts";
 import { clientSide, Session } from "./session.ts";
 import type { Frontend } from "./state.ts";
+import { admitsConnection } from "./tcp_rules.ts";
 import { tlsOfBind } from "./tls.ts";
 import { nowMs, type Timed } from "./timers.ts";
 
@@ -40,6 +41,7 @@ function listenAll(engine: Engine, front: Frontend): boolean {
             ? { path: bind.path }
             : { hostname: bind.host === "" ? "0.0.0.0" : bind.host, port: bind.port, reusePort: true, ipv6Only: bind.v6only };
       const begin = (conn: Conn<Session>): void => {
+        if (!admitsConnection(engine, front, conn, "session", () => {})) return;
         if (front.config.mode === "redis") return acceptRedis(engine, front, conn);
         if (front.config.mode === "http") return beginHttp(engine, front, conn as unknown as Conn<never>);
         conn.data = new Session(engine, front, conn);
@@ -56,7 +58,15 @@ function listenAll(engine: Engine, front: Frontend): boolean {
         ...where,
         ...(tls === null ? {} : { tls: tls.tls }),
         accept: () => undefined as unknown as Session,
-        handler: { ...clientSide, open: bind.acceptProxy ? (conn) => awaitHeader(engine, conn, begin) : begin },
+        handler: {
+          ...clientSide,
+          open(conn) {
+            let header = bind.acceptProxy;
+            if (!admitsConnection(engine, front, conn, "connection", () => (header = true))) return;
+            if (header) awaitHeader(engine, conn, begin);
+            else begin(conn);
+          },
+        },
       });
       ownSocket(bind);
       front.binds.push({ bind, listener });

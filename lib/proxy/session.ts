@@ -22,6 +22,7 @@ import { nextDeadline, overTime } from "./session_clock.ts";
 import { logSession } from "./session_log.ts";
 import { CLOSED, CONNECTING, HELD, NEW, PHASE, PUMPING, QUEUED, TURNAROUND, WAITING } from "./session_state.ts";
 import type { Backend, Frontend, Server } from "./state.ts";
+import { admitsContent } from "./tcp_rules.ts";
 import { nowMs, type Timed } from "./timers.ts";
 
 export class Session extends Pump<Session> implements Timed, RespHost {
@@ -135,6 +136,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
         `Connect from ${c.remoteAddress || "unix"}:${c.remotePort} to ${c.localAddress || "unix"}:${c.localPort} (${front.name}/${mode})`,
       );
     }
+    if (!admitsContent(engine, this, front)) return this.end("PR");
     const back = chooseBackend(engine, this);
     this.back = back;
     if (back === null) return this.end("SC");
@@ -143,6 +145,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     if (back.active > back.activeMax) back.activeMax = back.active;
     back.rate.hit(date);
     this.attemptsLeft = back.config.retries;
+    if (back.config !== front.config && !admitsContent(engine, this, back)) return this.end("PR");
     this.dispatch(null);
   }
 

@@ -81,7 +81,8 @@ function alias(s: Session, name: string): string {
       return String(s.front.active);
     case "bc":
       // Its own place is given back before the line is written.
-      return String((s.back?.active ?? 1) - 1);
+      if (s.back !== null) return String(s.back.active - 1);
+      return String(s.engine.backends.get(s.front.name)?.active ?? 0);
     case "sc":
       return String(((s.target ?? s.wants)?.active ?? 0) - (s.target?.sessions.has(s) === true ? 1 : 0));
     case "rc":

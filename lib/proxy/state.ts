@@ -373,7 +373,10 @@ export class Frontend {
   paused: boolean;
   stopped: boolean;
   connections: number;
+  /** By rules: connections, sessions; by rules about contents, its backends' included. */
   denied: number;
+  deniedSessions: number;
+  deniedRequests: number;
   requestErrors: number;
   readonly connectionRate: Rate;
   readonly rate: Rate;
@@ -395,6 +398,8 @@ export class Frontend {
     this.stopped = false;
     this.connections = 0;
     this.denied = 0;
+    this.deniedSessions = 0;
+    this.deniedRequests = 0;
     this.requestErrors = 0;
     this.connectionRate = new Rate();
     this.rate = new Rate();

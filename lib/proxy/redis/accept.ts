@@ -5,6 +5,7 @@ import { chooseBackend, nextWaiting } from "../assign.ts";
 import type { Engine } from "../engine.ts";
 import type { Session } from "../session.ts";
 import type { Frontend } from "../state.ts";
+import { admitsContent } from "../tcp_rules.ts";
 import { nowMs } from "../timers.ts";
 import type { Board } from "./board.ts";
 import { clientEvents, RedisClient } from "./client.ts";
@@ -35,7 +36,9 @@ export function acceptRedis(engine: Engine, front: Frontend, conn: Conn<any>): v
 function admit(engine: Engine, front: Frontend, conn: Conn<any>): void {
   const back = chooseBackend(engine, { front, client: conn, back: null } as unknown as Session);
   const board = (back?.board ?? null) as Board | null;
+  const asker = { front, back, client: conn };
   if (back === null || board === null) return conn.close();
+  if (!admitsContent(engine, asker, front) || (back.config !== front.config && !admitsContent(engine, asker, back))) return conn.close();
   engine.active++;
   front.active++;
   front.sessionsTotal++;

@@ -91,7 +91,7 @@ export const COLUMNS: Column[] = [
   column("stot", "MCP", "u64", (f) => f.sessionsTotal, (b) => b.sessionsTotal, (s) => s.sessionsTotal),
   column("bin", "MCP", "u64", (f) => f.bytesIn, (b) => b.bytesIn, (s) => s.bytesIn),
   column("bout", "MCP", "u64", (f) => f.bytesOut, (b) => b.bytesOut, (s) => s.bytesOut),
-  column("dreq", "MCP", "u64", zero, zero, null),
+  column("dreq", "MCP", "u64", (f) => f.deniedRequests, zero, null),
   column("dresp", "MCP", "u64", zero, zero, zero),
   column("ereq", "MCP", "u64", (f) => f.requestErrors, null, null),
   column("econ", "MCP", "u64", null, (b) => b.connectErrors, (s) => s.connectErrors),
@@ -155,7 +155,7 @@ export const COLUMNS: Column[] = [
   column("conn_tot", "MCP", "u64", (f) => f.connections, null, null),
   none("intercepted"),
   column("dcon", "MCP", "u64", (f) => f.denied, null, null),
-  column("dses", "MCP", "u64", zero, null, null),
+  column("dses", "MCP", "u64", (f) => f.deniedSessions, null, null),
   column("wrew", "MCP", "u64", zero, zero, zero),
   column("connect", "MCP", "u64", null, (b) => b.connections, (s) => s.connections),
   column("reuse", "MCP", "u64", null, zero, zero),
@@ -312,6 +312,8 @@ export function clearCounters(engine: Engine, all: boolean): void {
     o.connections = 0;
     if (o instanceof Frontend) {
       o.denied = 0;
+      o.deniedSessions = 0;
+      o.deniedRequests = 0;
       o.requestErrors = 0;
       continue;
     }
