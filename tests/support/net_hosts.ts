@@ -6,7 +6,8 @@
  *
  * Each namespace lives as long as its `sleep`. Needs root, iproute2 and util-linux; `canNest` says whether they are there.
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { Program, originals, redisha, tempDir, until, type Kind } from "./programs.ts";
 
@@ -66,12 +67,14 @@ export class Guest extends Program {
 export class Hosts {
   private readonly bridge: Namespace;
   private readonly hosts: Namespace[];
-  private readonly guests: Guest[];
+  private readonly guests: Program[];
+  private readonly doors: Server[];
 
   private constructor() {
     this.bridge = new Namespace();
     this.hosts = [];
     this.guests = [];
+    this.doors = [];
   }
 
   static async of(count: number): Promise<Hosts> {
@@ -148,7 +151,30 @@ export class Hosts {
     return guest;
   }
 
+  /**
+   * Starts our proxy on the bridge with this file, whose only bind is `bind unix@{socket}`; the loopback port at which the test's clients find it.
+   */
+  async startProxy(text: string): Promise<number> {
+    const dir = tempDir("proxy.");
+    const [file, path] = [join(dir, "haproxy.cfg"), join(dir, "socket")];
+    writeFileSync(file, text.replaceAll("{socket}", path));
+    const proxy = new Program("proxy", [...this.bridge.inside, redisha, "--proxy", "-db", "-f", file], 0, dir, true);
+    this.guests.push(proxy);
+    proxy.start();
+    await until("the proxy", () => existsSync(path));
+    const door = createServer((client) => {
+      const inner = connect({ path });
+      client.pipe(inner).pipe(client);
+      client.on("error", () => inner.destroy());
+      inner.on("error", () => client.destroy());
+    });
+    this.doors.push(door);
+    await new Promise<void>((resolve) => door.listen(0, "127.0.0.1", resolve));
+    return (door.address() as { port: number }).port;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const d of this.doors) d.close();
     for (const g of this.guests.reverse()) await g[Symbol.asyncDispose]();
     for (const n of [...this.hosts, this.bridge]) n.end();
   }
