@@ -30,6 +30,7 @@ import {
   parsedId,
   seqGiven,
   seqOf,
+  writeHalves,
 } from "../store/stream_id.ts";
 import { clock } from "../time/clock.ts";
 import { keyspaceOf, notifyArg, touched, touchedBy } from "./effects.ts";
@@ -216,23 +217,47 @@ function newWholeId(stream: Stream): boolean {
 /** The text of the new entry's id, in idBuffer[0, the result). */
 const idBuffer = Buffer.alloc(64);
 function writeNewId(): number {
-  if (newWhole !== null) return idBuffer.write(idText(newWhole), "latin1");
-  const at = writeInt(idBuffer, 0, newMs);
-  idBuffer[at] = 45;
-  return writeInt(idBuffer, at + 1, newSeq);
+  return newWhole === null ? writeHalves(idBuffer, 0, newMs, newSeq) : idBuffer.write(idText(newWhole), "latin1");
 }
 
-/** Propagates the request with the id that argument i has become, idBuffer[0, length), and nothing else changed. */
-function propagateId(c: Call, i: number, length: number): void {
-  const before = c.e(i - 1) + 2;
-  const b = Buffer.allocUnsafe(c.end - c.start + length + 8);
-  let at = copyBytes(b, 0, c.buf, c.start, before);
+/** A request that goes on with some arguments replaced, in ascending order: what is made of it so far, and how far it has been copied. */
+let rewritten: Buffer = idBuffer;
+let rewrittenEnd = 0;
+let copied = 0;
+const REPLACEMENTS = 3;
+const EQUALS = Buffer.from("=");
+const boundBuffer = Buffer.alloc(64);
+
+function replaceArgument(c: Call, i: number, text: Buffer, length: number): void {
+  const b = rewritten;
+  let at = copyBytes(b, rewrittenEnd, c.buf, copied, c.e(i - 1) + 2);
   b[at] = 36;
   at = writeInt(b, at + 1, length);
   b[at] = 13;
   b[at + 1] = 10;
-  at = copyBytes(b, at + 2, idBuffer, 0, length);
-  (c.instead ??= []).push(b.subarray(0, copyBytes(b, at, c.buf, c.e(i), c.end)));
+  rewrittenEnd = copyBytes(b, at + 2, text, 0, length);
+  copied = c.e(i);
+}
+
+/** Propagates an XADD that made its own id, idBuffer[0, length), or trimmed about: with that id and the exact bound that has the same effect. */
+function propagateXadd(c: Call, stream: Stream, idAt: number, length: number): void {
+  rewritten = Buffer.allocUnsafe(c.end - c.start + REPLACEMENTS * (boundBuffer.length + 8));
+  rewrittenEnd = 0;
+  copied = c.start;
+  if (options.strategy !== 0 && options.approx) {
+    replaceArgument(c, options.trimAt - 1, EQUALS, 1);
+    const isCount = options.strategy === TRIM_MAXLEN;
+    replaceArgument(
+      c,
+      options.trimAt,
+      boundBuffer,
+      isCount ? writeInt(boundBuffer, 0, stream.count) : boundBuffer.write(idText(stream.edge(true)), "latin1"),
+    );
+  }
+  if (!options.idGiven || !options.seqGiven) replaceArgument(c, idAt, idBuffer, length);
+  const end = copyBytes(rewritten, rewrittenEnd, c.buf, copied, c.end);
+  (c.instead ??= []).push(rewritten.subarray(0, end));
+  rewritten = idBuffer;
 }
 
 function xadd(c: Call, blocking: Blocking): void {
@@ -267,13 +292,7 @@ function xadd(c: Call, blocking: Blocking): void {
   c.out.bulk(idBuffer, 0, length);
   touched(c, 1, NOTIFY_STREAM, "xadd");
   if (options.strategy !== 0 && trim(stream) > 0) notifyArg(c, 1, NOTIFY_STREAM, "xtrim");
-  const exactId = options.idGiven && options.seqGiven;
-  if (options.strategy !== 0 && options.approx) {
-    const replaced = new Map<number, string>();
-    exactTrim(stream, replaced);
-    if (!exactId) replaced.set(idAt, idBuffer.toString("latin1", 0, length));
-    c.rewrite(...wordsWith(c, replaced));
-  } else if (!exactId) propagateId(c, idAt, length);
+  if ((options.strategy !== 0 && options.approx) || !options.idGiven || !options.seqGiven) propagateXadd(c, stream, idAt, length);
   blocking.keyReady(ks.index, c.buf, c.s(1), c.e(1));
 }
 

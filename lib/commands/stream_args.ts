@@ -3,8 +3,9 @@ import type { Call } from "../clients/call.ts";
 import { ERR, errorLine } from "../resp/errors.ts";
 import { Out } from "../resp/out.ts";
 import { STREAM, typeOf } from "../store/entry.ts";
-import { type Stream, StreamCursor, streamOf } from "../store/stream.ts";
-import { SEQ_MAX, type StreamId, idText, parseId, parsedId } from "../store/stream_id.ts";
+import { type Stream, streamOf } from "../store/stream.ts";
+import { StreamCursor } from "../store/stream_cursor.ts";
+import { SEQ_MAX, type StreamId, idText, parseId, parsedId, writeHalves } from "../store/stream_id.ts";
 import { keyspaceOf } from "./effects.ts";
 
 const INVALID_ID = errorLine("ERR Invalid stream ID specified as stream command argument");
@@ -79,10 +80,12 @@ export function replyId(out: Out, id: StreamId): void {
   out.bulkText(idText(id));
 }
 
+const idBytes = Buffer.alloc(64);
 /** The cursor's entry as a reply: id and fields. */
 export function replyEntry(out: Out, cursor: StreamCursor): void {
   out.array(2);
-  replyId(out, cursor.id);
+  if (cursor.ms === cursor.ms) out.bulk(idBytes, 0, writeHalves(idBytes, 0, cursor.ms, cursor.seq));
+  else replyId(out, cursor.id);
   out.array(cursor.fields * 2);
   for (let i = 0; i < cursor.fields; i++) {
     cursor.field();

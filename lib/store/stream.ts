@@ -6,133 +6,48 @@
  *            flags | ms - master | seq - master | value ... | elements   an entry with the master's fields (SAME_FIELDS), or
  *            flags | ms - master | seq - master | number of fields | field | value ... | elements
  *
+ *   stream_node.ts   what lies in a node    stream_cursor.ts   walks over entries    frozen_stream.ts   the nodes as a running save must see them
+ *
  * The layout is Redis' (t_stream.c), because RDB and DUMP carry it. Deleted entries stay as tombstones until their node goes.
  * Consumer groups are in stream_group.ts; what commands make of all this is in commands/stream*.ts.
  */
-import {
-  HUGE_MIN,
-  UNIT_MASK,
-  alloc,
-  countExternal,
-  countHeld,
-  fits,
-  free,
-  huge,
-  hugeAlloc,
-  hugeFree,
-  hugeGrow,
-  m8,
-  usableBytes,
-} from "./arena.ts";
+import { HUGE_MIN, alloc, countExternal, countHeld, fits, huge, hugeAlloc, hugeGrow, usableBytes } from "./arena.ts";
 import { STREAM, STREAM_NODES, KEY_HEADER, setValueWord } from "./entry.ts";
 import { FrozenStream, type NodeSource } from "./frozen_stream.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { type BigObject, addObject, freeObject, objectOf } from "./objects.ts";
-import {
-  LP_EMPTY,
-  elEnd,
-  elHi,
-  elInt,
-  elIsInt,
-  elLo,
-  elStart,
-  elWrite,
-  lpBytes,
-  lpEquals,
-  lpFirst,
-  lpLast,
-  lpPrev,
-  lpRead,
-  lpSkip,
-} from "./packed/listpack.ts";
-import { lpAppend, lpNew, lpPrepare, lpPrepareInt, lpPrepareInt64, lpReplace } from "./packed/listpack_edit.ts";
+import { LP_EMPTY, lpBytes, lpEquals, lpLast, lpPrev, lpSkip } from "./packed/listpack.ts";
+import { lpAppend, lpNew, lpPrepare, lpPrepareInt } from "./packed/listpack_edit.ts";
 import { newLoose } from "./room.ts";
 import { settings } from "./settings.ts";
+import { StreamCursor } from "./stream_cursor.ts";
 import { Group } from "./stream_group.ts";
 import { ID_MAX, IdMap, type StreamId, foundId, makeId, msOf, narrow, seqOf } from "./stream_id.ts";
+import {
+  HUGE_BASE,
+  SAME_FIELDS,
+  deleted,
+  entries,
+  freeBlock,
+  masterAt,
+  masterFields,
+  nodeB,
+  nodeLp,
+  open,
+  packsOf,
+  prepareWide,
+  readMaster,
+  setCounts,
+  small,
+  wide,
+} from "./stream_node.ts";
 
-/** Node numbers from here on name huge buffers. */
-const HUGE_BASE = 2 ** 33;
 /** A node never holds more bytes (Redis STREAM_LISTPACK_MAX_SIZE), nor can one entry. */
 const NODE_MAX_BYTES = 1 << 30;
 /** Bytes that a node keeps free, so that its counters can grow when entries are deleted. */
 const SLACK = 16;
-const DELETED = 1;
-const SAME_FIELDS = 2;
 /** Bytes counted for a node's place in the map. */
 const PLACE_BYTES = 64;
-
-/** The node opened last: its listpack is nodeB[nodeLp ...]. */
-let nodeB: Buffer = Buffer.alloc(0);
-let nodeLp = 0;
-function open(node: number): void {
-  if (node >= HUGE_BASE) {
-    nodeB = huge[node - HUGE_BASE]!;
-    nodeLp = 0;
-  } else {
-    nodeB = m8[node >>> 23];
-    nodeLp = (node & UNIT_MASK) << 3;
-  }
-}
-
-/** Opens a node of a stream, or of what a stream was. */
-function openIn(source: NodeSource, node: number): void {
-  const body = source.bodies?.get(node);
-  if (body === undefined) return open(node);
-  nodeB = body;
-  nodeLp = 0;
-}
-
-/** Each node's master id and listpack. Only between two of them the stream may change, and only when it is frozen. */
-export function* packsOf(source: NodeSource): Generator<{ id: StreamId; b: Buffer; start: number; end: number }> {
-  for (const [id, node] of source.nodes) {
-    openIn(source, node);
-    yield { id, b: nodeB, start: nodeLp, end: nodeLp + lpBytes(nodeB, nodeLp) };
-  }
-}
-
-/** Reads the integer element at p as a number: counts and flags. */
-function small(b: Buffer, p: number): number {
-  lpRead(b, p);
-  return elIsInt && elInt === elInt ? elInt : 0;
-}
-/** Reads the integer element at p whole: differences of ids. */
-function wide(b: Buffer, p: number): bigint {
-  lpRead(b, p);
-  if (!elIsInt) return 0n;
-  return elInt === elInt ? BigInt(elInt) : (BigInt(elHi) << 32n) | BigInt(elLo);
-}
-function prepareWide(v: bigint): number {
-  const n = BigInt.asIntN(64, v);
-  const exact = Number(n);
-  if (Number.isSafeInteger(exact)) return lpPrepareInt(exact);
-  return lpPrepareInt64(Number(BigInt.asIntN(32, n >> 32n)), Number(n & 0xffffffffn));
-}
-
-/** What the master entry of the node opened last says. */
-let entries = 0;
-let deleted = 0;
-let masterFields = 0;
-/** Positions of the first master field, and of the first entry (or the end byte). */
-let masterAt = 0;
-let firstAt = 0;
-function readMaster(): void {
-  let p = nodeLp + 6;
-  entries = small(nodeB, p);
-  p = lpSkip(nodeB, p);
-  deleted = small(nodeB, p);
-  p = lpSkip(nodeB, p);
-  masterFields = small(nodeB, p);
-  p = lpSkip(nodeB, p);
-  masterAt = p;
-  for (let i = 0; i <= masterFields; i++) p = lpSkip(nodeB, p);
-  firstAt = p;
-}
-
-function freeBlock(node: number): void {
-  if (node >= HUGE_BASE) hugeFree(node - HUGE_BASE);
-  else free(node);
-}
 
 export const TRIM_MAXLEN = 1;
 export const TRIM_MINID = 2;
@@ -365,7 +280,7 @@ export class Stream implements BigObject, NodeSource {
     }
     this.tail = to;
     readMaster();
-    this.setCounts(entries + 1, deleted);
+    setCounts(entries + 1, deleted);
     this.appendInt(same ? SAME_FIELDS : 0);
     this.prepareMs(ms, whole);
     lpAppend(nodeB, nodeLp);
@@ -440,18 +355,6 @@ export class Stream implements BigObject, NodeSource {
     return true;
   }
 
-  /** Writes the counters of the node opened last, of which `entries` and `deleted` are what it has. */
-  private setCounts(count: number, gone: number): void {
-    lpPrepareInt(count);
-    lpReplace(nodeB, nodeLp, nodeLp + 6);
-    if (gone !== deleted) {
-      lpPrepareInt(gone);
-      lpReplace(nodeB, nodeLp, lpSkip(nodeB, nodeLp + 6));
-    }
-    entries = count;
-    deleted = gone;
-  }
-
   // ------------------------------------------------------------------------------------------------ removing
 
   /** Deletes an entry; false when it is not there. The caller looks after firstId and maxDeletedId. */
@@ -465,7 +368,7 @@ export class Stream implements BigObject, NodeSource {
     else {
       this.frozen?.changing(node, nodeB, nodeLp);
       seeker.bury();
-      this.setCounts(entries - 1, deleted + 1);
+      setCounts(entries - 1, deleted + 1);
     }
     this.count--;
     return true;
@@ -533,7 +436,7 @@ export class Stream implements BigObject, NodeSource {
     if (gone > 0) {
       // The walk may have looked into the next node.
       open(this.nodes.get(master)!);
-      this.setCounts(before - gone, buried + gone);
+      setCounts(before - gone, buried + gone);
     }
     return gone;
   }
@@ -571,178 +474,6 @@ export class Stream implements BigObject, NodeSource {
   }
 }
 
-/**
- * Walks the entries between two ids, in either direction, of a stream that is not changed meanwhile (bury apart). After a true `next`: `id`,
- * `fields`, and the fields one after another through `field` and `value`, in that order, each to b[start, end).
- */
-export class StreamCursor {
-  id: StreamId;
-  fields: number;
-  /** What `field` or `value` read. */
-  b: Buffer;
-  start: number;
-  end: number;
-  private stream: NodeSource | null;
-  private from: StreamId;
-  private to: StreamId;
-  private backwards: boolean;
-  /** Master id of the node the entry lies in. */
-  master: StreamId;
-  private packB: Buffer;
-  private pack: number;
-  private masterFields: number;
-  private masterAt: number;
-  private firstAt: number;
-  /** The entry itself: its flags; forwards the next one's, backwards the element count of the one before. */
-  private flagsAt: number;
-  private nextAt: number;
-  private same: boolean;
-  private nameAt: number;
-  private valueAt: number;
-  private readonly text: Buffer;
-
-  constructor() {
-    this.id = 0n;
-    this.fields = 0;
-    this.b = nodeB;
-    this.start = 0;
-    this.end = 0;
-    this.stream = null;
-    this.from = 0n;
-    this.to = 0n;
-    this.backwards = false;
-    this.master = 0n;
-    this.packB = nodeB;
-    this.pack = 0;
-    this.masterFields = 0;
-    this.masterAt = 0;
-    this.firstAt = 0;
-    this.flagsAt = 0;
-    this.nextAt = -1;
-    this.same = false;
-    this.nameAt = 0;
-    this.valueAt = 0;
-    this.text = Buffer.alloc(32);
-  }
-
-  /** Starts before the first entry of [from, to], or behind the last one. False when there is surely none. */
-  begin(stream: NodeSource, from: StreamId, to: StreamId, backwards: boolean): boolean {
-    this.stream = stream;
-    this.from = from;
-    this.to = to;
-    this.backwards = backwards;
-    this.nextAt = -1;
-    const { nodes } = stream;
-    if (from > to || !(backwards ? nodes.floor(to) : nodes.floor(from) || nodes.ceil(from))) return false;
-    this.enter();
-    return true;
-  }
-
-  /** Opens the node that the map has found. */
-  private enter(): void {
-    this.master = foundId;
-    openIn(this.stream!, this.stream!.nodes.found!);
-    readMaster();
-    this.packB = nodeB;
-    this.pack = nodeLp;
-    this.masterFields = masterFields;
-    this.masterAt = masterAt;
-    this.firstAt = firstAt;
-    if (this.backwards) this.nextAt = lpLast(nodeB, nodeLp);
-    else this.nextAt = firstAt;
-  }
-
-  /** Goes on to the next entry that is there; false at the end. */
-  next(): boolean {
-    while (this.nextAt >= 0) {
-      const b = this.packB;
-      const atEnd = this.backwards ? this.nextAt < this.firstAt : b[this.nextAt] === 0xff;
-      if (atEnd) {
-        const { nodes } = this.stream!;
-        const more = this.backwards ? this.master > 0n && nodes.floor(this.master - 1n) : nodes.ceil(this.master + 1n);
-        if (!more) break;
-        this.enter();
-        continue;
-      }
-      const flags = this.readEntry(b);
-      if (this.backwards ? this.id < this.from : this.id > this.to) break;
-      if ((flags & DELETED) !== 0 || this.id < this.from || this.id > this.to) continue;
-      return true;
-    }
-    this.nextAt = -1;
-    return false;
-  }
-
-  /** True when the entry read last, its values included, is the last one of its node (forwards). */
-  atEdge(): boolean {
-    return this.nextAt < 0 || this.packB[this.nextAt] === 0xff;
-  }
-
-  /** Reads the head of the entry at nextAt and moves on: its flags. */
-  private readEntry(b: Buffer): number {
-    let p = this.nextAt;
-    if (this.backwards) {
-      for (let n = small(b, p); n > 0; n--) p = lpPrev(b, this.pack, p);
-      this.nextAt = lpPrev(b, this.pack, p);
-    }
-    this.flagsAt = p;
-    const flags = small(b, p);
-    p = lpSkip(b, p);
-    const ms = wide(b, p);
-    p = lpSkip(b, p);
-    const seq = wide(b, p);
-    p = lpSkip(b, p);
-    this.id = makeId(BigInt.asUintN(64, msOf(this.master) + ms), BigInt.asUintN(64, seqOf(this.master) + seq));
-    this.same = (flags & SAME_FIELDS) !== 0;
-    if (this.same) {
-      this.fields = this.masterFields;
-      this.nameAt = this.masterAt;
-    } else {
-      this.fields = small(b, p);
-      p = lpSkip(b, p);
-    }
-    this.valueAt = p;
-    if (!this.backwards) {
-      for (let n = this.same ? this.fields + 1 : 2 * this.fields + 1; n > 0; n--) p = lpSkip(b, p);
-      this.nextAt = p;
-    }
-    return flags;
-  }
-
-  /** Reads the next field's name. */
-  field(): void {
-    if (this.same) this.nameAt = this.read(this.nameAt);
-    else this.valueAt = this.read(this.valueAt);
-  }
-  /** Reads the value of the field read last. */
-  value(): void {
-    this.valueAt = this.read(this.valueAt);
-  }
-  private read(p: number): number {
-    const after = lpRead(this.packB, p);
-    if (elIsInt) {
-      this.b = this.text;
-      this.start = 0;
-      this.end = elWrite(this.packB, this.text, 0);
-    } else {
-      this.b = this.packB;
-      this.start = elStart;
-      this.end = elEnd;
-    }
-    return after;
-  }
-
-  /** Marks the entry as deleted. The node's counters are the caller's business, after the walk. */
-  bury(): void {
-    const b = this.packB;
-    const flags = small(b, this.flagsAt) | DELETED;
-    // A flag byte of ours is one byte wide; a loaded one may be wider than it need be, and then it stays so.
-    if (b[this.flagsAt] < 0x80) b[this.flagsAt] = flags;
-    else if (b[this.flagsAt] < 0xe0) b[this.flagsAt + 1] = flags;
-    else if (b[this.flagsAt] >= 0xf1) b[this.flagsAt + 1] = flags;
-  }
-}
-
 const seeker = new StreamCursor();
 
 /** True when the stream has the entry. */
@@ -768,49 +499,4 @@ export function looseStream(stream: Stream): number {
   if (ref === 0) freeObject(stream, true);
   else setValueWord(ref, KEY_HEADER, 0, addObject(stream));
   return ref;
-}
-
-/**
- * True when a listpack b[lp ...) that is valid as such is a stream node: counters, and every entry's shape. Redis t_stream.c
- * streamValidateListpackIntegrity.
- */
-export function nodeValid(b: Buffer, lp: number, deep: boolean): boolean {
-  if (!deep) return true;
-  const end = lp + lpBytes(b, lp) - 1;
-  let p = lpFirst(b, lp);
-  let bad = p < 0;
-  const int = (): number => {
-    if (bad || p >= end) {
-      bad = true;
-      return 0;
-    }
-    p = lpRead(b, p);
-    if (!elIsInt) bad = true;
-    return elIsInt ? elInt : 0;
-  };
-  const skip = (n: number): void => {
-    for (; n > 0 && !bad; n--) {
-      if (p >= end) bad = true;
-      else p = lpSkip(b, p);
-    }
-  };
-  let alive = int();
-  let dead = int();
-  const names = int();
-  if (bad || !(alive >= 0 && dead >= 0 && names >= 0)) return false;
-  skip(names);
-  if (int() !== 0) return false;
-  for (let left = alive + dead; left > 0 && !bad; left--) {
-    const flags = int();
-    int();
-    int();
-    const same = (flags & SAME_FIELDS) !== 0;
-    const fields = same ? names : int();
-    if (!(fields >= 0)) return false;
-    skip(same ? fields : 2 * fields);
-    if ((flags & DELETED) !== 0) dead--;
-    else alive--;
-    if (int() !== (same ? fields + 3 : 2 * fields + 4)) return false;
-  }
-  return !bad && p === end && alive === 0 && dead === 0;
 }

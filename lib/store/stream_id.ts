@@ -6,7 +6,7 @@
  * a binary search. A walk that changes the map on its way goes from id to id with `ceil` and `floor`, which leave what they found in
  * `foundId` and `found`.
  */
-import { parseUint64, u64Hi, u64Lo } from "../bytes/number.ts";
+import { parseUint64, u64Hi, u64Lo, writeInt } from "../bytes/number.ts";
 
 export type StreamId = bigint;
 export const ID_MAX = (1n << 128n) - 1n;
@@ -84,6 +84,13 @@ export function parseHalves(b: Buffer, start: number, end: number): boolean {
   if (!parseUint64(b, dash + 1, end) || u64Hi >= 0x200000) return false;
   halfSeq = u64Hi * 4294967296 + u64Lo;
   return true;
+}
+
+/** Writes `ms-seq` at b[at]; the position after it (at most 33 bytes). */
+export function writeHalves(b: Uint8Array, at: number, ms: number, seq: number): number {
+  at = writeInt(b, at, ms);
+  b[at] = 45;
+  return writeInt(b, at + 1, seq);
 }
 
 /** The halves of an id as numbers; NaN when it is beyond 2^53. */

@@ -4,7 +4,8 @@ import { HashCursor, gotB, gotEnd, gotStart } from "./hash.ts";
 import { ListCursor } from "./list.ts";
 import { SetCursor } from "./set.ts";
 import { region, valueBuffer, valueFrom, valueTo } from "./string.ts";
-import { type Stream, StreamCursor, streamOf } from "./stream.ts";
+import { type Stream, streamOf } from "./stream.ts";
+import { StreamCursor } from "./stream_cursor.ts";
 import { ID_MAX, idText } from "./stream_id.ts";
 import { ZSetCursor } from "./zset.ts";
 

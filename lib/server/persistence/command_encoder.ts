@@ -12,7 +12,7 @@ import { FrozenHashCursor, FrozenSetCursor, FrozenZSetCursor, type FrozenValue }
 import { HashCursor, gotB as hashB, gotEnd as hashEnd, gotStart as hashStart, hashLength } from "../../store/hash.ts";
 import { ListCursor, listLength } from "../../store/list.ts";
 import { SetCursor, setLength } from "../../store/set.ts";
-import { StreamCursor } from "../../store/stream.ts";
+import { StreamCursor } from "../../store/stream_cursor.ts";
 import type { GroupView } from "../../store/stream_group.ts";
 import { region, valueBuffer, valueFrom, valueTo } from "../../store/string.ts";
 import { ZSetCursor, zsetLength } from "../../store/zset.ts";

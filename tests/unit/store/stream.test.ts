@@ -4,9 +4,11 @@ import { usedMemory } from "../../../lib/store/arena.ts";
 import { freeSome } from "../../../lib/store/objects.ts";
 import { settings } from "../../../lib/store/settings.ts";
 import { closeDatabases, databases, openDatabases } from "../../../lib/store/store.ts";
-import { StreamCursor, TRIM_MAXLEN, TRIM_MINID, createStream, hasEntry, packsOf, streamOf } from "../../../lib/store/stream.ts";
+import { TRIM_MAXLEN, TRIM_MINID, createStream, hasEntry, streamOf } from "../../../lib/store/stream.ts";
+import { StreamCursor } from "../../../lib/store/stream_cursor.ts";
 import { Group } from "../../../lib/store/stream_group.ts";
 import { ID_MAX, IdMap, makeId, msOf, narrow, seqOf } from "../../../lib/store/stream_id.ts";
+import { packsOf } from "../../../lib/store/stream_node.ts";
 
 beforeEach(() => openDatabases(1));
 afterEach(() => closeDatabases());
