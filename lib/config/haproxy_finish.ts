@@ -39,8 +39,10 @@ function references(c: Context, p: ProxyConfig): void {
 }
 
 function servers(c: Context, p: ProxyConfig): void {
-  if (p.tcpCheck.length > 0 && p.check !== "tcp-check" && p.servers.length > 0 && p.check === "")
+  if (p.tcpCheck.length > 0 && p.check !== "tcp-check" && p.servers.length > 0)
     c.warnText(`${kindText(p)} '${p.name}' uses tcp-check rules without 'option tcp-check', so the rules are ignored.`);
+  if (p.httpCheck.steps.length > 0 && p.check !== "httpchk" && p.servers.length > 0)
+    c.warnText(`${kindText(p)} '${p.name}' uses http-check rules without 'option httpchk', so the rules are ignored.`);
   const seen = new Map<string, number>();
   for (const s of p.servers) {
     const before = seen.get(s.name);

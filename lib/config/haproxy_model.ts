@@ -3,6 +3,7 @@
  * Times are milliseconds, 0 meaning "never" as in HAProxy; null means "not set". Leaves out everything that only a running proxy knows.
  */
 
+import { newHttpCheck, type HttpCheckConfig } from "./haproxy_http_check.ts";
 import { newStats, type HttpRule, type StatsConfig } from "./haproxy_http.ts";
 
 /** Where a statement stands; both are printed in messages. */
@@ -162,7 +163,34 @@ export interface TcpCheckComment extends Place {
   kind: "comment";
   comment: string;
 }
-export type TcpCheckRule = TcpCheckConnect | TcpCheckSend | TcpCheckExpect | TcpCheckComment;
+/** A request of an HTTP check; headers in their order. */
+export interface HttpRequest {
+  method: string;
+  uri: string;
+  version: string;
+  headers: [string, string][];
+  /** latin1. */
+  body: string;
+}
+/** What an HTTP check expects of the answer; statuses "" are the usual ones. */
+export interface HttpExpect extends Place {
+  kind: "http";
+  form: "status" | "rstatus" | "string" | "rstring" | "hdr";
+  text: string;
+  /** hdr: its name in small letters; `text` is its value, "" any. */
+  header: string;
+  regex: RegExp | null;
+  /** status: codes from and to. */
+  ranges: [number, number][];
+  inverse: boolean;
+  disableOn404: boolean;
+  okStatus: CheckStatus | "";
+  errorStatus: CheckStatus | "";
+  onSuccess: string;
+  onError: string;
+  comment: string;
+}
+export type TcpCheckRule = TcpCheckConnect | TcpCheckSend | TcpCheckExpect | TcpCheckComment | HttpExpect;
 
 export type CheckStatus = "L4OK" | "L4CON" | "L4TOUT" | "L6OK" | "L6RSP" | "L6TOUT" | "L7OK" | "L7OKC" | "L7RSP" | "L7STS" | "L7TOUT";
 
@@ -244,7 +272,8 @@ export interface ProxyConfig extends Place {
   hashConsistent: boolean;
   /** Options that are on, by their name in the file. */
   options: Set<string>;
-  check: "" | "tcp-check" | "redis-check" | "ssl-hello-chk" | "other";
+  check: "" | "tcp-check" | "redis-check" | "httpchk" | "ssl-hello-chk" | "other";
+  httpCheck: HttpCheckConfig;
   tcpCheck: TcpCheckRule[];
   logs: LogTargetConfig[];
   logGlobal: boolean;
@@ -447,6 +476,7 @@ export function newProxy(kind: ProxyConfig["kind"], name: string, place: Place, 
     options: new Set(d?.options ?? []),
     check: d?.check ?? "",
     tcpCheck: [...(d?.tcpCheck ?? [])],
+    httpCheck: newHttpCheck(d?.httpCheck),
     logs: [...(d?.logs ?? [])],
     logGlobal: d?.logGlobal ?? false,
     logTag: d?.logTag ?? "",

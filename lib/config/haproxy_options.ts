@@ -1,5 +1,6 @@
 /** `option NAME` lines of proxy sections: one row an option (HAProxy configuration 4.2). COLD. */
 import { B, belongs, type Context, F } from "./haproxy_context.ts";
+import { parseHttpchk } from "./haproxy_http_check.ts";
 import { nearestWord } from "./haproxy_hint.ts";
 import { looseInt } from "./haproxy_units.ts";
 
@@ -44,7 +45,7 @@ export const OPTION_ROWS: Record<string, OptionRow> = {
   "http-restrict-req-hdr-names": { where: F | B, plain: false },
   "http-server-close": plain(F | B, true),
   "http-use-proxy-header": plain(F, true),
-  httpchk: check("other", true),
+  httpchk: { where: B, plain: false, parse: parseHttpchk },
   httpclose: plain(F | B, true),
   httplog: { where: F, plain: false, parse: (c) => logFormat(c, "httplog") },
   httpslog: { where: F, plain: false, parse: (c) => logFormat(c, "httpslog") },

@@ -5,6 +5,7 @@
 import { B, belongs, type Context, D, F, type Row, type Table } from "./haproxy_context.ts";
 import { parseAcl, parseCondition } from "./haproxy_acl.ts";
 import { parseBind } from "./haproxy_bind.ts";
+import { parseHttpCheck } from "./haproxy_http_check.ts";
 import { parseHttpRequest, parseMonitorFail, parseMonitorUri, parseStats } from "./haproxy_http.ts";
 import { parseLog } from "./haproxy_log.ts";
 import type { BalanceAlgorithm, ProxyConfig, Timeouts } from "./haproxy_model.ts";
@@ -199,7 +200,9 @@ export const PROXY_ROWS: Table = {
     p.hashConsistent = kind === "consistent";
   }),
   "http-after-response": idle(F | B, HTTP),
-  "http-check": idle(B, "HTTP checks are not implemented"),
+  "http-check": row(B, (c) => {
+    if (belongs(c, B, "http-check")) parseHttpCheck(c);
+  }),
   "http-error": idle(F | B),
   "http-request": { where: F | B, parse: parseHttpRequest },
   "http-response": idle(F | B, HTTP),

@@ -27,7 +27,7 @@ export function parseTcpCheck(c: Context): void {
   ownRules.add(rules);
   const fail = (text: string): void => c.alert(`'tcp-check ${what}' : ${text}.`);
   let rule: TcpCheckRule | string;
-  if (what === "connect") rule = connect(c, rules);
+  if (what === "connect") rule = connectRule(c, rules);
   else if (what === "send" || what === "send-binary" || what === "send-lf" || what === "send-binary-lf") rule = send(c, what);
   else if (what === "expect") rule = expectRule(c);
   else if (what === "comment") {
@@ -50,7 +50,8 @@ export function parseTcpCheck(c: Context): void {
 /** Rule lists that a section has begun itself, as opposed to copies of what defaults said. */
 const ownRules = new WeakSet<TcpCheckRule[]>();
 
-function connect(c: Context, before: TcpCheckRule[]): TcpCheckConnect | string {
+/** `connect ...` of tcp-check and http-check. */
+export function connectRule(c: Context, before: TcpCheckRule[]): TcpCheckConnect | string {
   const a = c.args;
   const r: TcpCheckConnect = {
     kind: "connect",
@@ -225,14 +226,20 @@ function pattern(r: TcpCheckExpect, text: string): string {
     if (bytes.error !== "") return `invalid binary string (${bytes.error})`;
     r.bytes = bytes.data;
   } else if (r.form === "rstring" || r.form === "rbinary") {
-    try {
-      r.regex = new RegExp(text);
-    } catch (error) {
-      const m = /^\((\??)/.test(text) && text.split("(").length > text.split(")").length;
-      return `regex '${text}' is invalid (error=${m ? "missing closing parenthesis" : regexReason(error as Error)}, erroffset=${text.length})`;
-    }
+    const regex = readRegex(text);
+    if (typeof regex === "string") return regex;
+    r.regex = regex;
   } else r.bytes = text;
   return "";
+}
+/** A regular expression, or what is wrong with it. */
+export function readRegex(text: string): RegExp | string {
+  try {
+    return new RegExp(text);
+  } catch (error) {
+    const m = /^\((\??)/.test(text) && text.split("(").length > text.split(")").length;
+    return `regex '${text}' is invalid (error=${m ? "missing closing parenthesis" : regexReason(error as Error)}, erroffset=${text.length})`;
+  }
 }
 function regexReason(error: Error): string {
   return /character class/.test(error.message) ? "missing terminating ] for character class" : error.message.replace(/^.*: /, "");

@@ -3,6 +3,7 @@
  * The rules are core/tcp_check.ts, the counter is core/health.ts; this is the wire and the clock between them. COLD.
  */
 import type { TcpCheckConnect, TcpCheckRule } from "../config/haproxy_model.ts";
+import { httpRules } from "../config/haproxy_http_check.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { dial } from "../net/dial.ts";
 import { applyResult, healthText, nextDelayMs, spreadDelayMs } from "./core/health.ts";
@@ -13,7 +14,7 @@ import { TcpCheck, type CheckAction } from "./core/tcp_check.ts";
 import type { Engine } from "./engine.ts";
 import type { Server } from "./state.ts";
 import { nowMs, type Timed } from "./timers.ts";
-import { say, wentDown, wentUp } from "./transitions.ts";
+import { isStopping, say, wentDown, wentUp } from "./transitions.ts";
 
 const CONNECT: TcpCheckConnect = {
   kind: "connect",
@@ -75,7 +76,8 @@ export class Checker implements Timed {
     const p = server.backend.config;
     this.engine = engine;
     this.server = server;
-    this.rules = p.check === "tcp-check" ? p.tcpCheck : p.check === "redis-check" ? REDIS_CHECK : [CONNECT];
+    this.rules =
+      p.check === "tcp-check" ? p.tcpCheck : p.check === "redis-check" ? REDIS_CHECK : p.check === "httpchk" ? httpRules(p) : [CONNECT];
     this.strict = strict;
     this.run = null;
     this.conn = null;
@@ -234,10 +236,19 @@ export class Checker implements Timed {
     if (this.stopped) return;
     // What an administrator has decided meanwhile counts more.
     if (server.inMaintenance || server.checkPaused) return engine.timers.set(this, nowMs() + server.config.interMs);
-    this.take(result);
+    // disable-on-404: only one that is up may ask for no more.
+    const gone = result.status === "L7OKC" && result.code === 404;
+    this.take(!gone ? result : server.isUp ? { ...result, info: "" } : { ...result, status: "L7STS" });
     const g = engine.config.global;
     const delay = spreadDelayMs(nextDelayMs(server.health), g.spreadChecksPercent, g.maxSpreadChecksMs, Math.random());
     engine.timers.set(this, nowMs() + delay);
+  }
+
+  /** It has passed, and wants no new sessions. */
+  private stops(reason: string): void {
+    if (this.server.stopping) return;
+    this.server.stopping = true;
+    isStopping(this.engine, this.server, reason);
   }
 
   /** Counts a result in, and tells what has come of it. */
@@ -253,9 +264,11 @@ export class Checker implements Timed {
     }
     const reason = separate ? "" : reasonText(result);
     const isUp = server.isUp;
-    if (passed(result.status)) server.stopping = false;
+    const resumes = server.stopping && passed(result.status);
+    if (resumes) server.stopping = false;
     if (wasUp && !isUp) wentDown(engine, server, reason);
-    else if (!wasUp && isUp) wentUp(engine, server, reason);
+    else if (isUp && result.status === "L7OKC") this.stops(reason);
+    else if (isUp && (!wasUp || resumes)) wentUp(engine, server, reason);
     this.onResult?.(server, result);
   }
 }

@@ -64,12 +64,11 @@ export function applyResult(h: Health, r: CheckResult): HealthChange {
   const wasUp = isUp(h);
   const before = h.counter;
   const statusBefore = h.status;
-  const pass = passed(r.status);
+  const pass = passed(r.status) || r.status === "L7OKC";
   const full = rise + fall - 1;
   h.checks++;
   h.last = r;
   h.status = r.status;
-  if (r.status === "L7OKC") return { wentUp: false, wentDown: false, report: statusBefore !== r.status };
   if (pass) {
     if (h.counter < full) {
       h.counter++;

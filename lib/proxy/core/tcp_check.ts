@@ -10,6 +10,7 @@
  * a server has no more to say; that spares a replica's check its whole interval.
  */
 import type { TcpCheckConnect, TcpCheckExpect, TcpCheckRule } from "../../config/haproxy_model.ts";
+import { judgeResponse } from "./http_check.ts";
 import type { CheckResult, StatusName } from "./status.ts";
 
 /** What the driver has to do now. */
@@ -107,9 +108,8 @@ export class TcpCheck {
     return rule.comment !== "" ? rule.comment : this.comment;
   }
 
-  private done(status: StatusName, info: string, nowMs: number): CheckAction {
+  private done(status: StatusName, info: string, nowMs: number, code = 0): CheckAction {
     this.finished = true;
-    const code = 0;
     return { kind: "done", result: { status, code, info, durationMs: Math.max(0, Math.round(nowMs - this.startedMs)) } };
   }
 
@@ -132,6 +132,11 @@ export class TcpCheck {
         this.lastExpect = null;
         if (this.ended) return this.done("L7RSP", `Connection closed${this.at()}`, nowMs);
         return { kind: "send", bytes: rule.data };
+      } else if (rule.kind === "http") {
+        const verdict = judgeResponse(rule, this.input, this.ended || this.input.length >= BUFFER_MAX);
+        if (verdict === null) return WAIT;
+        this.index++;
+        if (!verdict.passed || this.rules[this.index] === undefined) return this.done(verdict.status, verdict.info, nowMs, verdict.code);
       } else {
         const verdict = this.evaluate(rule);
         if (verdict === "wait") return WAIT;
@@ -199,6 +204,7 @@ function describe(rule: TcpCheckRule): string {
     case "send":
       return " (send)";
     case "comment":
+    case "http":
       return "";
     case "expect":
       switch (rule.form) {
