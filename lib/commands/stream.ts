@@ -6,7 +6,7 @@
  * XREAD and XREADGROUP are in stream_read.ts, groups in stream_group.ts, XINFO in stream_info.ts.
  */
 import { copyBytes } from "../bytes/copy.ts";
-import { writeInt } from "../bytes/number.ts";
+import { intLength, writeInt } from "../bytes/number.ts";
 import type { Blocking } from "../clients/blocking.ts";
 import type { Call } from "../clients/call.ts";
 import { FLAG_MASTER, FLAG_TRUSTED } from "../clients/client.ts";
@@ -224,10 +224,13 @@ function writeNewId(): number {
 let rewritten: Buffer = idBuffer;
 let rewrittenEnd = 0;
 let copied = 0;
-const REPLACEMENTS = 3;
 const EQUALS = Buffer.from("=");
 const boundBuffer = Buffer.alloc(64);
 
+/** How much longer the request becomes when argument i gets a text of so many bytes. */
+function growthBy(c: Call, i: number, length: number): number {
+  return 3 + intLength(length) + length - (c.e(i) - c.e(i - 1) - 2);
+}
 function replaceArgument(c: Call, i: number, text: Buffer, length: number): void {
   const b = rewritten;
   let at = copyBytes(b, rewrittenEnd, c.buf, copied, c.e(i - 1) + 2);
@@ -241,22 +244,28 @@ function replaceArgument(c: Call, i: number, text: Buffer, length: number): void
 
 /** Propagates an XADD that made its own id, idBuffer[0, length), or trimmed about: with that id and the exact bound that has the same effect. */
 function propagateXadd(c: Call, stream: Stream, idAt: number, length: number): void {
-  rewritten = Buffer.allocUnsafe(c.end - c.start + REPLACEMENTS * (boundBuffer.length + 8));
+  const { trimAt } = options;
+  const newBound = options.strategy !== 0 && options.approx;
+  const newId = !options.idGiven || !options.seqGiven;
+  let bound = 0;
+  let bytes = c.end - c.start;
+  if (newBound) {
+    if (options.strategy === TRIM_MAXLEN) bound = writeInt(boundBuffer, 0, stream.count);
+    else bound = boundBuffer.write(idText(stream.edge(true)), "latin1");
+    bytes += growthBy(c, trimAt - 1, 1) + growthBy(c, trimAt, bound);
+  }
+  if (newId) bytes += growthBy(c, idAt, length);
+  const whole = Buffer.allocUnsafe(bytes);
+  rewritten = whole;
   rewrittenEnd = 0;
   copied = c.start;
-  if (options.strategy !== 0 && options.approx) {
-    replaceArgument(c, options.trimAt - 1, EQUALS, 1);
-    const isCount = options.strategy === TRIM_MAXLEN;
-    replaceArgument(
-      c,
-      options.trimAt,
-      boundBuffer,
-      isCount ? writeInt(boundBuffer, 0, stream.count) : boundBuffer.write(idText(stream.edge(true)), "latin1"),
-    );
+  if (newBound) {
+    replaceArgument(c, trimAt - 1, EQUALS, 1);
+    replaceArgument(c, trimAt, boundBuffer, bound);
   }
-  if (!options.idGiven || !options.seqGiven) replaceArgument(c, idAt, idBuffer, length);
-  const end = copyBytes(rewritten, rewrittenEnd, c.buf, copied, c.end);
-  (c.instead ??= []).push(rewritten.subarray(0, end));
+  if (newId) replaceArgument(c, idAt, idBuffer, length);
+  copyBytes(whole, rewrittenEnd, c.buf, copied, c.end);
+  (c.instead ??= []).push(whole);
   rewritten = idBuffer;
 }
 

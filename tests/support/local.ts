@@ -77,5 +77,6 @@ function offsets(b: Buffer, count: number): Int32Array {
 function wordsOf(b: Buffer): string[] {
   const count = Number(b.toString("latin1", 1, b.indexOf("\r\n")));
   const at = offsets(b, count);
+  if (at[count * 2 - 1] + 2 !== b.length) throw new Error(`not one command: ${JSON.stringify(b.toString("latin1"))}`);
   return Array.from({ length: count }, (_, i) => b.toString("latin1", at[i * 2], at[i * 2 + 1]));
 }
