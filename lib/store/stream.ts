@@ -17,7 +17,7 @@ import { FrozenStream, type NodeSource } from "./frozen_stream.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { type BigObject, addObject, freeObject, objectOf } from "./objects.ts";
 import { LP_EMPTY, lpBytes, lpEquals, lpLast, lpPrev, lpSkip } from "./packed/listpack.ts";
-import { lpAppend, lpNew, lpPrepare, lpPrepareInt } from "./packed/listpack_edit.ts";
+import { lpAppend, lpFinish, lpNew, lpPrepare, lpPrepareInt, lpPut } from "./packed/listpack_edit.ts";
 import { newLoose } from "./room.ts";
 import { settings } from "./settings.ts";
 import { StreamCursor } from "./stream_cursor.ts";
@@ -281,17 +281,24 @@ export class Stream implements BigObject, NodeSource {
     this.tail = to;
     readMaster();
     setCounts(entries + 1, deleted);
-    this.appendInt(same ? SAME_FIELDS : 0);
+    const b = nodeB;
+    let p = nodeLp + lpBytes(b, nodeLp) - 1;
+    lpPrepareInt(same ? SAME_FIELDS : 0);
+    p = lpPut(b, p);
     this.prepareMs(ms, whole);
-    lpAppend(nodeB, nodeLp);
+    p = lpPut(b, p);
     this.prepareSeq(seq, whole);
-    lpAppend(nodeB, nodeLp);
-    if (!same) this.appendInt(fields);
+    p = lpPut(b, p);
+    if (!same) {
+      lpPrepareInt(fields);
+      p = lpPut(b, p);
+    }
     for (let i = same ? first + 1 : first; i < last; i += same ? 2 : 1) {
       lpPrepare(buf, at[2 * i], at[2 * i + 1]);
-      lpAppend(nodeB, nodeLp);
+      p = lpPut(b, p);
     }
-    this.appendInt(same ? fields + 3 : 2 * fields + 4);
+    lpPrepareInt(same ? fields + 3 : 2 * fields + 4);
+    lpFinish(b, nodeLp, lpPut(b, p), same ? fields + 4 : 2 * fields + 5);
     this.count++;
     this.added++;
     this.hasAdded(ms, seq, whole);

@@ -204,6 +204,20 @@ export function lpAppend(b: Uint8Array, lp: number, out: Uint8Array = b, outLp: 
   return lpInsert(b, lp, lp + lpBytes(b, lp) - 1, out, outLp);
 }
 
+/**
+ * Adding many: writes the prepared element at p, where the end byte was, and nothing else; returns where the next one goes. lpFinish makes a
+ * listpack of it again.
+ */
+export function lpPut(b: Uint8Array, p: number): number {
+  return put(b, p);
+}
+/** Ends a listpack at p after `count` elements were put. */
+export function lpFinish(b: Uint8Array, lp: number, p: number, count: number): void {
+  const known = b[lp + 4] | (b[lp + 5] << 8);
+  b[p] = 0xff;
+  setHeader(b, lp, p + 1 - lp, known + count < LP_UNKNOWN ? known + count : LP_UNKNOWN);
+}
+
 /** Puts the prepared element at the front. */
 export function lpPrepend(b: Uint8Array, lp: number, out: Uint8Array = b, outLp: number = lp): number {
   return lpInsert(b, lp, lp + LP_HEADER, out, outLp);

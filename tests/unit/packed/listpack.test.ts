@@ -29,6 +29,7 @@ import {
   lpDeleteMany,
   lpDeleteRange,
   lpEntryBytes,
+  lpFinish,
   lpInsert,
   lpInsertAfter,
   lpMerge,
@@ -38,6 +39,7 @@ import {
   lpPrepareInt64,
   lpPrepend,
   lpPrependBelow,
+  lpPut,
   lpReplace,
 } from "../../../lib/store/packed/listpack_edit.ts";
 import { packedOf } from "../../support/dump.ts";
@@ -333,6 +335,22 @@ test("edits at the ends give the same bytes, and those at the front leave the ot
       }
     }),
     { numRuns: 300 },
+  );
+});
+
+test("many elements put one after another and finished give the same bytes", () => {
+  fc.assert(
+    fc.property(fc.array(element, { maxLength: 12 }), fc.array(element, { maxLength: 12 }), (start, more) => {
+      const b = fresh(start, 160000);
+      let p = AT + lpBytes(b, AT) - 1;
+      for (const t of more) {
+        put(t);
+        p = lpPut(b, p);
+      }
+      lpFinish(b, AT, p, more.length);
+      expect(content(b)).toEqual(plain([...start, ...more]));
+    }),
+    { numRuns: 200 },
   );
 });
 
