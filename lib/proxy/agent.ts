@@ -4,8 +4,9 @@
  */
 import { dial } from "../net/dial.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
-import { readAgentReply } from "./core/agent_reply.ts";
+import { agentInfo, readAgentReply } from "./core/agent_reply.ts";
 import { isUp, resetHealth } from "./core/health.ts";
+import { reasonText, statusText, type StatusName } from "./core/status.ts";
 import type { Engine } from "./engine.ts";
 import { setWeight } from "./slowstart.ts";
 import type { AgentState, Server } from "./state.ts";
@@ -27,8 +28,7 @@ export class Agent implements Timed, AgentState {
   paused: boolean;
   // AgentState
   isDown: boolean;
-  drains: boolean;
-  statusName: string;
+  statusName: StatusName;
   description: string;
   lastText: string;
   durationMs: number;
@@ -49,7 +49,6 @@ export class Agent implements Timed, AgentState {
     this.stopped = false;
     this.paused = false;
     this.isDown = false;
-    this.drains = false;
     this.statusName = "INI";
     this.description = "";
     this.lastText = "";
@@ -98,17 +97,23 @@ export class Agent implements Timed, AgentState {
   }
   ended(): void {
     if (this.conn === null) return;
-    const line = this.text.split(/[\r\n]/)[0]!.slice(0, LINE_MAX);
-    if (line === "") return this.failed("L7STS", "");
+    const end = this.text.search(/[\r\n]/);
     this.finish();
-    this.take(line);
+    if (this.text === "") return this.mark("L7RSP", "TCPCHK got an empty response at step 2");
+    // What the status was stays.
+    if (end < 0) this.lastText = "Ignoring incomplete line from agent";
+    else this.take(this.text.slice(0, Math.min(end, LINE_MAX)));
   }
 
   /** No answer changes nothing but what the statistics show. */
-  private failed(status: string, text: string): void {
-    this.statusName = status;
-    this.lastText = text;
+  private failed(status: StatusName, text: string): void {
+    this.mark(status, text);
     this.finish();
+  }
+  private mark(status: StatusName, text: string): void {
+    this.statusName = status;
+    this.description = statusText(status);
+    this.lastText = text;
   }
   private finish(): void {
     this.durationMs = Math.round(nowMs() - this.startedMs);
@@ -129,27 +134,20 @@ export class Agent implements Timed, AgentState {
   private take(line: string): void {
     const { engine, server } = this;
     const r = readAgentReply(line);
-    this.lastText = r.description;
-    const stated = r.health !== null;
-    this.description = !r.good ? "Layer7 invalid response" : stated ? "Layer7 check passed" : "No status change";
-    this.statusName = !r.good ? "L7RSP" : stated ? "L7OK" : "CHECKED";
-    if (!r.good) this.lastText = line;
+    const info = agentInfo(r);
+    this.mark(r.health === null ? "CHECKED" : r.health === "up" ? "L7OK" : "L7STS", info);
     if (r.weightPercent !== null) {
       server.userWeight = Math.min(256, Math.floor((server.config.weight * r.weightPercent) / 100));
       setWeight(server, nowMs());
-      this.drains = server.userWeight === 0 && server.config.weight > 0;
     }
     if (r.maxconn !== null) {
       server.maxconn = r.maxconn;
       drainQueues(server);
     }
     if (r.admin !== null) setAdmin(engine, server, r.admin);
-    if (r.health === "up") this.setDown(false, "");
-    else if (r.health !== null) {
-      this.statusName = "L7STS";
-      const info = r.description === "" ? "" : `, info: "${r.description}"`;
-      this.setDown(true, `, reason: Layer7 wrong status, code: 0${info}, check duration: ${this.durationMs}ms`);
-    }
+    if (r.health === null) return;
+    const { durationMs } = this;
+    this.setDown(r.health !== "up", reasonText({ status: r.health === "up" ? "L7OK" : "L7STS", code: 0, info, durationMs }));
   }
 
   /** By its own word, or the administrator's. */
@@ -160,8 +158,11 @@ export class Agent implements Timed, AgentState {
     // Nobody else could take it up again.
     if (!down && !server.isChecked && !isUp(server.health)) resetHealth(server.health, true);
     if (!down) server.stopping = false;
-    if (was && !server.isUp) wentDown(this.engine, server, reason);
-    else if (!was && server.isUp) wentUp(this.engine, server, reason);
+    if (was && !server.isUp) {
+      server.health.downs++;
+      wentDown(this.engine, server, reason);
+    }
+    if (!was && server.isUp) wentUp(this.engine, server, reason);
   }
 }
 

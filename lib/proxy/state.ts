@@ -15,7 +15,6 @@ import { slotsOfWarming } from "./slowstart.ts";
 /** What a server's agent has said last. */
 export interface AgentState {
   readonly isDown: boolean;
-  readonly drains: boolean;
   /** As check statuses are named, what it means, what the agent said, how long that took. */
   readonly statusName: string;
   readonly description: string;
@@ -182,7 +181,7 @@ export class Server implements Candidate {
     return !this.inMaintenance && this.fenced === null && this.isHealthy;
   }
   get isDraining(): boolean {
-    return this.admin === "drain" || this.agent?.drains === true || (this.tracks !== null && this.tracks.isDraining);
+    return this.admin === "drain" || (this.tracks !== null && this.tracks.isDraining);
   }
   /** May take new connections. */
   get isUsable(): boolean {

@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { admin, stat } from "../support/admin.ts";
 import { echo, KINDS, type ProxyKind } from "../support/haproxy_lives.ts";
-import { hasHaproxy, tempDir } from "../support/programs.ts";
+import { hasHaproxy, tempDir, until } from "../support/programs.ts";
 import { startProxy, Target } from "../support/proxy.ts";
 
 const dir = tempDir("states.");
@@ -61,6 +61,8 @@ interface Start {
 async function start(kind: ProxyKind, file: string, more: string, servers: string): Promise<Start> {
   const sock = join(dir, `${kind}.sock`);
   await using proxy = await startProxy(kind, config(kind, sock, more, servers));
+  // The first server with a check is checked at once, the others in a minute or so.
+  await until("its first check", async () => (await stat(sock)).some((r) => r["svname"] === "maint" && (r["status"] === "MAINT" || r["check_status"] === "L4OK"))); // prettier-ignore
   const state = lines(await admin(sock, "show servers state"));
   const rows = (await stat(sock)).filter((r) => r["pxname"] === "b").map((r) => ["svname", "status", "weight", "uweight", "act", "bck", "addr"].map((n) => r[n]).join(" ")); // prettier-ignore
   const said = proxy.output

@@ -140,7 +140,7 @@ function setServer(call: Call): string {
 }
 function setAgent(engine: Engine, s: Server, what: string, value: string | undefined): string {
   const agent = engine.agents.find((a) => a.server === s);
-  if (agent === undefined)
+  if (agent === undefined || (agent.paused && what === "agent"))
     return what === "agent" ? "agent checks are not enabled on this server.\n" : "agent checks are not enabled on this server.\n";
   if (what === "agent") {
     if (value !== "up" && value !== "down") return "'set server <srv> agent' expects 'up' or 'down'.\n";

@@ -8,25 +8,36 @@ export interface AgentReply {
   maxconn: number | null;
   /** What follows a `#`. */
   description: string;
-  /** The whole line could be understood. */
-  good: boolean;
+  /** The word that said the service's state, as it was written. */
+  word: string;
+  /** The first word that could not be understood; "" when there is none. */
+  error: string;
+}
+
+/** What is shown of a reply: the word about the service with its reason, or what could not be understood. */
+export function agentInfo(r: AgentReply): string {
+  const why = r.error || r.description;
+  if (r.health !== null) return `via agent : ${r.word}${why === "" ? "" : ` (${why})`}`;
+  return r.error === "" ? "" : `agent reports an error : ${r.error}`;
 }
 
 /** Words are separated by blanks, tabs or commas; a `#` begins a description; case does not count. */
 export function readAgentReply(line: string): AgentReply {
-  const reply: AgentReply = { health: null, admin: null, weightPercent: null, maxconn: null, description: "", good: true };
+  const reply: AgentReply = { health: null, admin: null, weightPercent: null, maxconn: null, description: "", word: "", error: "" };
   const hash = line.indexOf("#");
   if (hash >= 0) reply.description = line.slice(hash + 1).trim();
-  for (const word of (hash < 0 ? line : line.slice(0, hash)).toLowerCase().split(/[ \t,]+/)) {
+  for (const written of (hash < 0 ? line : line.slice(0, hash)).split(/[ \t,]+/)) {
+    const word = written.toLowerCase();
     const percent = /^(\d+)%$/.exec(word);
     const maxconn = /^maxconn:(\d+)$/.exec(word);
     if (word === "") continue;
     if (percent !== null) reply.weightPercent = Number(percent[1]);
     else if (maxconn !== null) reply.maxconn = Number(maxconn[1]);
-    else if (word === "up" || word === "down" || word === "stopped" || word === "fail") reply.health = word;
-    else if (word === "failed") reply.health = "fail";
-    else if (word === "ready" || word === "drain" || word === "maint") reply.admin = word;
-    else reply.good = false;
+    else if (word === "up" || word === "down" || word === "stopped" || word === "fail") {
+      reply.health = word;
+      reply.word = written;
+    } else if (word === "ready" || word === "drain" || word === "maint") reply.admin = word;
+    else if (reply.error === "") reply.error = written;
   }
   return reply;
 }

@@ -136,7 +136,7 @@ export const COLUMNS: Column[] = [
   column("rtime", "MaP", "u32", null, zero, zero),
   column("ttime", "MaP", "u32", null, (b) => b.times.total.value, (s) => s.times.total.value),
   column("agent_status", "MOP", "str", null, null, (s) => s.agent?.statusName),
-  column("agent_code", "MOP", "u32", null, null, (s) => (s.agent?.statusName.startsWith("L7") === true ? 0 : undefined)),
+  column("agent_code", "MOP", "u32", null, null, (s) => (/^L7(OK|OKC|STS)$/.test(s.agent?.statusName ?? "") ? 0 : undefined)),
   column("agent_duration", "MDP", "u64", null, null, (s) => s.agent?.durationMs),
   column("check_desc", "MOP", "str", null, null, lastCheck((r) => statusText(r.status))),
   column("agent_desc", "MOP", "str", null, null, (s) => s.agent?.description),

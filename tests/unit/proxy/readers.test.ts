@@ -37,10 +37,11 @@ test("agents' words", () => {
     weightPercent: 75,
     maxconn: 30,
     description: "fine",
-    good: true,
+    word: "up",
+    error: "",
   });
-  expect(readAgentReply("Ready,DOWN")).toMatchObject({ health: "down", admin: "ready", good: true });
-  expect(readAgentReply("what").good).toBe(false);
+  expect(readAgentReply("Ready,DOWN")).toMatchObject({ health: "down", admin: "ready", word: "DOWN", error: "" });
+  expect(readAgentReply("50% what ever").error).toBe("what");
 });
 
 test("any bytes are read to their end", () => {
