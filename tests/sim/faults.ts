@@ -140,6 +140,8 @@ const staleFile: Fault = (s) => {
   const victim = s.world.random.pick(s.sentinels);
   victim.kill();
   s.checks.excuses.add(victim.name).add("leaders").add("acting").add("proxy");
+  // One Sentinel alone: a server that its old file does not have is known to nobody any more.
+  if (s.sentinels.length === 1) s.checks.excuses.add("unknown servers");
   later(s, 200, 4000, () => {
     victim.file = victim.backups[0] ?? victim.file;
     s.world.log(victim.name, "-- file restored from a backup");

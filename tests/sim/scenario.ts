@@ -167,10 +167,17 @@ export class Scenario {
       const why = this.disagreementOn(name, set);
       if (why !== "") return why;
     }
-    const master = this.servers.find((s) => s.role === "master")!;
+    const master = this.servers.find((s) => s.role === "master" && this.isExpected(s))!;
     for (const p of this.proxies)
       if (p.decision?.serverId !== master.name) return `${p.name} serves ${p.decision?.serverId}: ${p.decision?.reason}`;
     return "";
+  }
+
+  /** Nobody can bring back a server of which no Sentinel knows. */
+  private isExpected(server: Server): boolean {
+    if (!this.checks.excuses.has("unknown servers")) return true;
+    const is = (words: string[]): boolean => words.includes(server.ip) && words.includes(String(server.port));
+    return this.sentinels.some((s) => s.engine !== null && s.engine.directives().some(is));
   }
 
   private disagreementOn(name: string, set: Server[]): string {
@@ -186,7 +193,7 @@ export class Scenario {
     const master = set.find((s) => `${s.ip}:${s.port}` === at);
     if (master === undefined || !master.alive || master.role !== "master") return `${at} is no master`;
     for (const s of set) {
-      if (s === master) continue;
+      if (s === master || !this.isExpected(s)) continue;
       if (s.role !== "replica") return `${s.name} is a master too`;
       if (`${s.masterAt!.ip}:${s.masterAt!.port}` !== at) return `${s.name} follows ${s.masterAt!.ip}`;
       if (!s.isLinkUp()) return `${s.name}'s link to ${master.name} is down`;

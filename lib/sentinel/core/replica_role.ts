@@ -117,6 +117,7 @@ function replicaFacts(t: Turn, r: Replica, f: InfoFacts): void {
   }
   if (f.masterLinkUp !== undefined) r.masterLinkUp = f.masterLinkUp;
   r.syncing = f.syncing ?? false;
+  if (f.role === "slave" && r.masterLinkUp && !r.syncing && followsMaster(t, r)) r.deposed = false;
   if (f.priority !== undefined) r.priority = f.priority;
   const before = r.offset;
   if (f.offset !== undefined) r.offset = f.offset;

@@ -66,8 +66,20 @@ function precedes(a: Replica, b: Replica): boolean {
   return a.replid !== "" && a.replid !== b.replid && a.replid === b.replid2;
 }
 
+/**
+ * Who stands near a master that has not told its own stream, by the one that it had when it was made master: 2 went along with it into its new
+ * stream, 1 has the old one. A master that was replaced and has not synced since does not count as gone along: its stream is of its own reign,
+ * and the present one may be an earlier master that was given the role back and goes on in its old stream.
+ */
+function kinship(m: Master, r: Replica): number {
+  if (stream(m) !== "" || m.replid === "" || r.replid === "") return 0;
+  if (r.replid === m.replid) return 1;
+  return r.replid2 === m.replid && !r.deposed ? 2 : 0;
+}
+
 function better(m: Master, a: Replica, b: Replica): boolean {
   if (foreign(m, a) !== foreign(m, b)) return foreign(m, b);
+  if (kinship(m, a) !== kinship(m, b)) return kinship(m, a) > kinship(m, b);
   if (precedes(a, b) !== precedes(b, a)) return precedes(b, a);
   if (a.priority !== b.priority) return a.priority < b.priority;
   if (a.offset !== b.offset) return a.offset > b.offset;

@@ -248,6 +248,8 @@ export interface Replica extends Informed {
   reconfDone: boolean;
   /** It was the master before the failover whose rest is still under way. */
   oldMaster: boolean;
+  /** It was the master once, and has not synced with a later one since. */
+  deposed: boolean;
   /** It has reported itself as replica since its run_id is known: turning master now is somebody's act, not a return. */
   wasReplica: boolean;
   /** The round of questions before a demotion. */
@@ -560,6 +562,7 @@ export function createReplica(
     reconfInProgress: false,
     reconfDone: false,
     oldMaster: false,
+    deposed: false,
     wasReplica: false,
     check: null,
     checkRound: 0,

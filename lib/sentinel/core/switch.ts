@@ -13,6 +13,7 @@ import { NEVER, createReplica, log, newLink, touch, type Master, type Peer, type
 /** Re-creates the state of a master under its new address; all others and the old address stay or become replicas (`+slave` each). */
 export function switchMaster(t: Turn, m: Master, to: Addr): void {
   const from = m.addr;
+  const stream = m.ownReplid;
   let heir: Replica | null = null;
   for (const r of m.replicas.values()) if (sameAddr(r.addr, to)) heir = r;
   const ownLink = m.link;
@@ -54,6 +55,8 @@ export function switchMaster(t: Turn, m: Master, to: Addr): void {
     const old = createReplica(t, m, from.host, from.port);
     if (typeof old !== "string") {
       old.oldMaster = true;
+      old.deposed = true;
+      old.replid = stream;
       emit(t, "notice", "+slave", old);
     }
   }
