@@ -30,7 +30,7 @@ export const OPTION_ROWS: Record<string, OptionRow> = {
   allbackups: plain(B),
   checkcache: plain(B, true),
   clitcpka: plain(F),
-  contstats: plain(F, true),
+  contstats: plain(F),
   "disable-h2-upgrade": plain(F, true),
   "dontlog-normal": plain(F),
   dontlognull: plain(F),

@@ -30,6 +30,8 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   readonly front: Frontend;
   back: Backend | null;
   target: Server | null;
+  /** The latest connection to a server, open or not: the line tells its addresses. */
+  lastServer: Conn<Session> | null;
   /** The one server in whose queue it stands, or stood. */
   wants: Server | null;
   private dialing: { cancel(): void } | null;
@@ -68,6 +70,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     this.front = front;
     this.back = null;
     this.target = null;
+    this.lastServer = null;
     this.wants = null;
     this.dialing = null;
     this.parting = null;
@@ -178,10 +181,10 @@ export class Session extends Pump<Session> implements Timed, RespHost {
         return this.end("SC");
     }
   }
-  /** No connection to a server comes of it. */
-  private failed(): void {
+  /** No connection comes of it; `server` is the one that it had, or should have had. Attempts that others follow do not count. */
+  private failed(server: Server | null = this.wants): void {
     this.back!.connectErrors++;
-    if (this.wants !== null) this.wants.connectErrors++;
+    if (server !== null) server.connectErrors++;
   }
   /** Goes to another server than the one that it had, or should have had. */
   private redispatchedFrom(server: Server): void {
@@ -268,6 +271,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   connected(): void {
     const now = nowMs();
     this.dialing = null;
+    this.lastServer = this.server;
     if (this.connectedMs < 0) this.connectedMs = Math.round(now - this.connectStartMs);
     this.target!.consecutiveErrors = 0;
     this.state = PUMPING;
@@ -304,8 +308,6 @@ export class Session extends Pump<Session> implements Timed, RespHost {
     const now = nowMs();
     this.dialing = null;
     this.server = null;
-    failed.connectErrors++;
-    back.connectErrors++;
     if (failed.config.observe !== "") this.engine.observed(failed);
     if (back.byAuthority) {
       // The master is gone: whoever is chosen next gets this session.
@@ -315,16 +317,19 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       if (back.chosen !== failed) return this.dispatch(null);
       // Still the chosen one: tried again soon, until the authority changes its mind or the hold is over.
       this.state = TURNAROUND;
-      if (now - this.heldSinceMs > back.config.holdMs && (this.resp === null || !this.resp.failWaiting()))
+      if (now - this.heldSinceMs > back.config.holdMs && (this.resp === null || !this.resp.failWaiting())) {
+        this.failed(failed);
         return this.end(timedOut ? "sC" : "SC");
+      }
       this.engine.timers.set(this, now + 50);
       return;
     }
-    if (this.attemptsLeft <= 0) return this.end(timedOut ? "sC" : "SC");
+    if (this.attemptsLeft <= 0) {
+      this.failed(failed);
+      return this.end(timedOut ? "sC" : "SC");
+    }
     this.attemptsLeft--;
     this.retried++;
-    failed.retries++;
-    back.retries++;
     const n = back.config.redispatch;
     const done = back.config.retries - this.attemptsLeft;
     const again = n === 0 ? false : n < 0 ? this.attemptsLeft < -n : done % n === 0;
@@ -335,6 +340,8 @@ export class Session extends Pump<Session> implements Timed, RespHost {
         return this.dispatch(failed);
       }
     }
+    failed.retries++;
+    back.retries++;
     if (timedOut) return this.connect(failed);
     this.giveSlotBack(failed);
     // The turn-around: not to hammer a server that is just restarting.

@@ -36,9 +36,9 @@ function alias(s: Session, name: string): string {
     case "fp":
       return String(c.localPort);
     case "bi":
-      return s.server?.localAddress || "-";
+      return s.lastServer?.localAddress || "-";
     case "bp":
-      return String(s.server?.localPort ?? "-");
+      return String(s.lastServer?.localPort ?? "-");
     case "si":
       return s.target?.host || "-";
     case "sp":

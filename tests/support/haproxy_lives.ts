@@ -35,7 +35,7 @@ export function plain(output: string, ports: number[]): string[] {
     .filter((l) => l !== "" && !l.startsWith("[") && !l.startsWith("   |"))
     .map((l) =>
       l
-        .replace(/^127\.0\.0\.1:\d+ \[[^\]]*\]/, "C [T]")
+        .replace(/^(<\d+>)?127\.0\.0\.1:\d+ \[[^\]]*\]/, "$1C [T]")
         .replace(/ (-1|\d+)\/(-1|\d+)\/\d+ /, (_all, w: string, c: string) => ` ${w === "-1" ? w : "N"}/${c === "-1" ? c : "N"}/N `)
         .replace(/check duration: \d+ms/, "check duration: Nms"),
     )
