@@ -152,6 +152,12 @@ export class RespPath {
     const { flight } = this;
     return flight.awaiting === 1 && (flight.kindAt(flight.cursor) & CLASS) === is.BLOCKING;
   }
+  /** As isBlocked; or that is all there is to send to the next server. */
+  get waitsForData(): boolean {
+    const { kept } = this;
+    if (kept.length === 0) return this.isBlocked;
+    return kept.length === 1 && this.waiting.length === 0 && kept[0]!.local === null && (kept[0]!.kind & CLASS) === is.BLOCKING;
+  }
   /** Requests of the open transaction so far. */
   get queued(): number {
     let n = 0;

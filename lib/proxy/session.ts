@@ -400,7 +400,8 @@ export class Session extends Pump<Session> implements Timed, RespHost {
       if (this.state === PUMPING) this.watch(this.clientActiveMs);
       return;
     }
-    if (this.resp !== null && !this.resp.isIdle) return; // it still gets its answers
+    // It still gets its answers. A blocking request that waits for a master would take an element for nobody.
+    if (this.resp !== null && !this.resp.isIdle) return this.state === HELD && this.resp.waitsForData ? this.end("CQ") : undefined;
     // Nothing to forward and nobody who reads: the client has given up.
     if (this.up === null || this.back?.config.options.has("abortonclose")) this.end(`C${PHASE[this.state]}`);
   }

@@ -6,7 +6,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { admin, stat } from "../support/admin.ts";
 import { hasRedis, startServer, tempDir, until, type Program } from "../support/programs.ts";
-import { startProxy } from "../support/proxy.ts";
+import { Peer, startProxy } from "../support/proxy.ts";
 import { Wire } from "../support/wire.ts";
 
 function config(server: Program, more = ""): string {
@@ -216,6 +216,38 @@ test.skipIf(!hasRedis)(
     for (const x of [a, b, w]) x.close();
   },
 );
+
+test.skipIf(!hasRedis)("whoever leaves while it waits for data takes none along; half a goodbye still gets its answers", async () => {
+  await using server = await startServer("redis");
+  await using proxy = await startProxy("redisha", config(server));
+  const blocked = (n: number): Promise<boolean> =>
+    until(`${n} blocked clients`, async () => (await server.info("clients"))["blocked_clients"] === String(n));
+  expect(await server.cli("xgroup", "create", "stream", "g", "$", "mkstream")).toBe("OK");
+  for (const request of ["BLPOP list 0", "XREADGROUP GROUP g c BLOCK 0 STREAMS stream >", "SET a 1\r\nBLPOP list 0"])
+    for (const leave of ["end", "destroy"] as const) {
+      const peer = await Peer.to(proxy.port);
+      peer.socket.write(`${request}\r\n`);
+      await blocked(1);
+      peer.socket[leave]();
+      await blocked(0);
+    }
+  // What is there, and a transaction, is answered to one that says nothing more.
+  await server.cli("rpush", "full", "x", "y");
+  for (const [request, answer] of [
+    ["BLPOP full 0", "*2\r\n$4\r\nfull\r\n$1\r\nx\r\n"],
+    ["MULTI\r\nLPOP full\r\nEXEC", "+OK\r\n+QUEUED\r\n*1\r\n$1\r\ny\r\n"],
+  ]) {
+    const peer = await Peer.to(proxy.port);
+    peer.socket.end(`${request}\r\n`);
+    await until("the end", () => peer.ended);
+    expect(peer.text).toBe(answer!);
+  }
+  const w = await Wire.connect(proxy.port);
+  expect([await w.do("RPUSH", "list", "kept"), await w.do("LLEN", "list")]).toEqual(["(1)", "(1)"]);
+  expect(await w.do("XADD", "stream", "1-1", "f", "v")).toBe('"1-1"');
+  expect((await server.cli("xpending", "stream", "g")).split("\n")[0]).toBe("0");
+  w.close();
+});
 
 test.skipIf(!hasRedis)("bytes are counted while connections are open: show stat and show info", async () => {
   await using server = await startServer("redis");

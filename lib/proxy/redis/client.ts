@@ -632,7 +632,12 @@ export class RedisClient implements Timed, Owner {
     this.ended = true;
     this.maybeEnd();
   }
+  /** The client has sent its FIN; it still gets its answers. */
+  get hasEnded(): boolean {
+    return this.ended;
+  }
   private maybeEnd(): void {
+    if (this.pin !== null && this.rest === null) this.pin.clientEnded();
     if (this.isOver || this.outstanding > 0 || this.stop !== GOING) return;
     if (this.pin !== null) {
       if (this.pin.path.opaque) return this.end("--");

@@ -34,6 +34,8 @@ export class Pinned implements RespHost {
   /** Since when it waits for a server; 0: it does not. */
   heldSinceMs: number;
   private verifying: boolean;
+  /** The server has been sent the client's FIN. */
+  private finSent: boolean;
   private gone: boolean;
 
   /** `slot`: of a cluster, whose node it is for; -1 for any. */
@@ -53,6 +55,7 @@ export class Pinned implements RespHost {
     this.isSticky = false;
     this.heldSinceMs = 0;
     this.verifying = false;
+    this.finSent = false;
     this.gone = false;
   }
 
@@ -126,6 +129,7 @@ export class Pinned implements RespHost {
       this.owner.unpinnedPause();
       this.owner.pinnedTurn();
     } else this.gate(true);
+    if (this.owner.hasEnded) this.clientEnded();
   }
   /** Nothing new to a master that may be losing its role; what is under way goes on. */
   gate(shut: boolean): void {
@@ -133,7 +137,9 @@ export class Pinned implements RespHost {
     if (shut) this.heldSinceMs ||= nowMs();
     else this.heldSinceMs = 0;
     this.path.setOpen(!shut);
-    if (!shut && !this.isOver) this.owner.unpinnedPause();
+    if (shut || this.isOver) return;
+    this.owner.unpinnedPause();
+    if (this.owner.hasEnded) this.clientEnded();
   }
   /** Its server is not the master any more: to the next one, as soon as this one owes nothing. */
   part(server: Server): void {
@@ -145,6 +151,7 @@ export class Pinned implements RespHost {
   }
   leave(server: Server): void {
     if (this.server !== server || this.gone) return;
+    if (this.owner.hasEnded && this.path.waitsForData) return this.owner.end("--");
     if (this.isConnected && !this.path.detach(false, false)) return this.owner.end("D-");
     this.drop();
     this.heldSinceMs = nowMs();
@@ -167,6 +174,7 @@ export class Pinned implements RespHost {
   /** RespHost: the server is gone, or has refused as only a replica does. */
   lost(why: "gone" | "suspect", nothingDone: boolean, first: boolean): void {
     const { server } = this;
+    if (this.owner.hasEnded && this.path.waitsForData) return this.owner.end("--");
     if (server === null || !this.path.detach(nothingDone, first)) return this.owner.end("SD");
     this.drop();
     this.heldSinceMs = nowMs();
@@ -183,6 +191,22 @@ export class Pinned implements RespHost {
     if (conn !== this.conn || this.dialing !== null) return;
     if (this.path.opaque || this.path.state.quitting) return this.owner.end("SD");
     this.lost("gone", false, false);
+  }
+  /**
+   * The client has sent its FIN, and so do we, behind all that it has sent: a server gives up whoever blocks when it reads that, and what it
+   * can answer it answers. While there is no server a blocking request is given up here: sent later, it would take an element for nobody.
+   */
+  clientEnded(): void {
+    const { conn } = this;
+    if (this.isOver || this.finSent || this.path.isIdle || this.path.opaque) return;
+    if (conn === null || !this.isConnected || this.parting !== null) {
+      if ((this.heldSinceMs !== 0 || this.parting !== null) && this.path.waitsForData) this.owner.end("--");
+      return;
+    }
+    if (this.up.length > 0 || this.path.hasWaiting) return;
+    this.finSent = true;
+    this.isSticky = true;
+    conn.shutdownWrite();
   }
   /** Waited for too long: what waits is answered, the client stays. */
   heldTooLong(now: number): void {
@@ -239,6 +263,7 @@ export class Pinned implements RespHost {
       this.up.shift();
     }
     this.owner.choke(false);
+    if (this.owner.hasEnded) this.clientEnded();
   }
   fromServer(chunk: Buffer): void {
     this.path.fromServer(chunk);
