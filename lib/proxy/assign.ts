@@ -4,7 +4,7 @@
  */
 import type { Fetch } from "./core/acl.ts";
 import { isTrue } from "./core/acl.ts";
-import { byHash, first, leastConn, randomDraws, roundRobin, sourceHash } from "./core/balance.ts";
+import { first, leastConn, randomDraws, sourceHash } from "./core/balance.ts";
 import type { Engine } from "./engine.ts";
 import type { Session } from "./session.ts";
 import type { Backend, Frontend, Server } from "./state.ts";
@@ -112,8 +112,10 @@ export function assign(engine: Engine, session: Session, avoid: Server | null, r
   if (candidates.length === 0) return back.byAuthority ? { kind: "hold" } : { kind: "none" };
   const waiting = back.queue.length;
   if (waiting > 0 && waiting !== back.active && ANY_WITH_ROOM.test(back.config.balance)) return { kind: "queue", server: null };
-  const free = candidates.filter((s) => s.hasRoom && s.queue.length === 0);
-  const server = pick(back, free.length > 0 ? free : candidates, session.client.remoteAddress, avoid);
+  const free = candidates.filter(isFree);
+  // Nobody has room: one waits for whoever has it first.
+  if (free.length === 0 && back.config.balance !== "source") return { kind: "queue", server: null };
+  const server = pick(back, candidates, free, session.client.remoteAddress, avoid);
   if (server === null) return { kind: "none" };
   if (back.config.balance === "source" || (server.hasRoom && server.queue.length === 0)) {
     server.balanced++;
@@ -129,18 +131,22 @@ function at(server: Server, byRule: boolean): Assignment {
   return maxqueue > 0 && server.queue.length >= maxqueue ? { kind: "full", server, byRule } : { kind: "queue", server };
 }
 
-function pick(back: Backend, from: Server[], clientAddress: string, avoid: Server | null): Server | null {
+const isFree = (s: Server): boolean => s.hasRoom && s.queue.length === 0;
+/** One of `free`; by source of all. */
+function pick(back: Backend, all: Server[], free: Server[], clientAddress: string, avoid: Server | null): Server | null {
   switch (back.config.balance) {
     case "leastconn":
-      return leastConn(back.wheel, from, avoid);
+      return leastConn(back.wheel, free, avoid);
     case "first":
-      return first(from, avoid);
+      return first(free, avoid);
     case "source":
-      return byHash(back.candidates(), sourceHash(clientAddress));
+      return back.weightMap.at(all, sourceHash(clientAddress));
+    case "static-rr":
+      return back.weightMap.next(all, isFree, avoid);
     case "random":
-      return randomDraws(from, Number(back.config.balanceArgument) || 2, Math.random);
+      return randomDraws(free, Number(back.config.balanceArgument) || 2, Math.random);
     default:
-      return roundRobin(back.wheel, from, avoid);
+      return back.roundRobin.next(all, isFree, avoid);
   }
 }
 

@@ -11,6 +11,7 @@
 import { dial } from "../net/dial.ts";
 import type { Conn, ConnHandler } from "../net/conn.ts";
 import { assign, chooseBackend, dequeue, enqueue, nextFor, nextWaiting } from "./assign.ts";
+import { touched } from "./core/balance.ts";
 import { proxyHeader } from "../net/proxy_protocol.ts";
 import type { Engine } from "./engine.ts";
 import { UNSAFE } from "./core/request_class.ts";
@@ -360,6 +361,7 @@ export class Session extends Pump<Session> implements Timed, RespHost {
   private giveSlotBack(server: Server): void {
     if (!server.sessions.delete(this)) return;
     server.active--;
+    touched(server.backend.wheel, server);
     for (let next = nextFor(server); next !== null; next = nextFor(server)) next.connect(server);
   }
 

@@ -6,6 +6,7 @@ import type { TLSOptions } from "bun";
 import type { BindConfig, ProxyConfig, ServerConfig } from "../config/haproxy_model.ts";
 import type { Listener } from "../net/listen.ts";
 import { newWheel, type Candidate, type Wheel } from "./core/balance.ts";
+import { RoundRobin, WeightMap } from "./core/round_robin.ts";
 import { healthText, isUp, newHealth, type Health } from "./core/health.ts";
 import { Rate, Times } from "./counters.ts";
 import type { Logger } from "./log_targets.ts";
@@ -245,6 +246,9 @@ export class Backend {
   readonly servers: Server[];
   readonly log: Logger;
   readonly wheel: Wheel;
+  readonly roundRobin: RoundRobin<Server>;
+  /** static-rr and source. */
+  readonly weightMap: WeightMap<Server>;
   /** Waiting for any server. */
   readonly queue: Session[];
   /** Waiting for the authority to name a master. */
@@ -296,6 +300,8 @@ export class Backend {
     this.log = log;
     this.servers = [];
     this.wheel = newWheel();
+    this.roundRobin = new RoundRobin();
+    this.weightMap = new WeightMap();
     this.queue = [];
     this.held = new Set();
     this.byAuthority = byAuthority;

@@ -1,9 +1,10 @@
 /**
- * Which server takes the next connection (HAProxy configuration 4.2 "balance"): roundrobin, static-rr, leastconn, first, source, random.
+ * Which server takes the next connection (HAProxy configuration 4.2 "balance"): leastconn, first, random; roundrobin,
+ * static-rr and source have their tables in round_robin.ts.
  * Pure; the caller hands in the servers that are usable now, in file order, and gets one of them or null. HOT-ish: once a connection.
  */
 
-/** What the algorithms read of a server, and the place where roundrobin keeps its own state. */
+/** What the algorithms read of a server. */
 export interface Candidate {
   /** Effective weight: 0 takes no new connections. */
   weight: number;
@@ -15,57 +16,28 @@ export interface Candidate {
   maxconn: number;
   /** Position in the section, from 0: tells equal servers apart. */
   order: number;
-  /** Roundrobin: where on the wheel its next turn is; leastconn: when it was last chosen. */
+  /** leastconn: when its load last changed. */
   turn: number;
 }
 
-/** The state that an algorithm keeps for a backend. */
+/** What leastconn keeps for a backend. */
 export interface Wheel {
-  /** Sum of weights at the last pick: when it changes, turns are dealt anew. */
-  total: number;
-  count: number;
   picks: number;
 }
 export function newWheel(): Wheel {
-  return { total: 0, count: 0, picks: 0 };
+  return { picks: 0 };
 }
 
 function hasRoom(s: Candidate): boolean {
   return s.maxconn === 0 || s.active < s.maxconn;
 }
 
-/**
- * Weighted round robin: each server has its next turn on a wheel of total/weight steps; the earliest turn wins, the heavier and then the
- * earlier server in a tie. `avoid` is passed over unless it is the only one (redispatch).
- */
-export function roundRobin<T extends Candidate>(wheel: Wheel, servers: readonly T[], avoid: T | null): T | null {
-  let total = 0;
-  let count = 0;
-  for (const s of servers)
-    if (s.weight > 0) {
-      total += s.weight;
-      count++;
-    }
-  if (total === 0) return null;
-  if (total !== wheel.total || count !== wheel.count) {
-    wheel.total = total;
-    wheel.count = count;
-    for (const s of servers) s.turn = s.weight > 0 ? total / (2 * s.weight) : 0;
-  }
-  let best: T | null = null;
-  for (const s of servers) {
-    if (s.weight === 0 || s === avoid) continue;
-    if (best === null || s.turn < best.turn || (s.turn === best.turn && s.weight > best.weight)) best = s;
-  }
-  best ??= avoid !== null && avoid.weight > 0 && servers.includes(avoid) ? avoid : null;
-  if (best !== null) {
-    best.turn += total / best.weight;
-    wheel.picks++;
-  }
-  return best;
+/** What counts for leastconn: connections, one more once there are any, by weight; whole numbers, as the original sorts by them. */
+function load(s: Candidate): number {
+  const n = s.active + s.queued;
+  return n === 0 ? 0 : Math.floor(((n + 1) * 4096) / Math.round(s.weight * 16));
 }
-
-/** Fewest connections (served and queued) per weight; among equals the one that was chosen longest ago. */
+/** The least loaded; among equals the one whose load has not changed for the longest time. */
 export function leastConn<T extends Candidate>(wheel: Wheel, servers: readonly T[], avoid: T | null): T | null {
   let best: T | null = null;
   for (const s of servers) {
@@ -74,13 +46,16 @@ export function leastConn<T extends Candidate>(wheel: Wheel, servers: readonly T
       best = s;
       continue;
     }
-    // load_s / weight_s < load_b / weight_b, without division
-    const order = (s.active + s.queued) * best.weight - (best.active + best.queued) * s.weight;
+    const order = load(s) - load(best);
     if (order < 0 || (order === 0 && s.turn < best.turn)) best = s;
   }
   best ??= avoid !== null && avoid.weight > 0 && servers.includes(avoid) ? avoid : null;
-  if (best !== null) best.turn = ++wheel.picks;
+  if (best !== null) touched(wheel, best);
   return best;
+}
+/** Its load has changed: it stands behind those that have the same. */
+export function touched(wheel: Wheel, s: Candidate): void {
+  s.turn = ++wheel.picks;
 }
 
 /** The first server with a free slot; when all are full the first of all takes the queue. */
@@ -92,19 +67,6 @@ export function first<T extends Candidate>(servers: readonly T[], avoid: T | nul
     if (hasRoom(s)) return s;
   }
   return any ?? (avoid !== null && avoid.weight > 0 && servers.includes(avoid) ? avoid : null);
-}
-
-/** One of all, by hash modulo the total weight: the same client stays with the same server while the set does not change. */
-export function byHash<T extends Candidate>(servers: readonly T[], hash: number): T | null {
-  let total = 0;
-  for (const s of servers) total += s.weight;
-  if (total === 0) return null;
-  let n = hash % total;
-  for (const s of servers) {
-    if (n < s.weight) return s;
-    n -= s.weight;
-  }
-  return null;
 }
 
 /** The number `balance source` starts from: an IPv4 address as its 32 bits, IPv6 folded to them (HAProxy hashes the address alone). */

@@ -1,8 +1,10 @@
 /** The proxy's pure parts: health counter, balance, tcp-check machine, conditions. No sockets, no clock. */
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { inNetwork, isTrue } from "../../../lib/proxy/core/acl.ts";
-import { byHash, first, leastConn, newWheel, roundRobin, sourceHash, type Candidate } from "../../../lib/proxy/core/balance.ts";
+import { first, leastConn, newWheel, sourceHash, type Candidate } from "../../../lib/proxy/core/balance.ts";
 import { applyResult, firstDelayMs, healthText, isUp, newHealth, nextDelayMs, spreadDelayMs } from "../../../lib/proxy/core/health.ts";
+import { RoundRobin, WeightMap } from "../../../lib/proxy/core/round_robin.ts";
 import { downLine, healthLine, upLine } from "../../../lib/proxy/core/health_text.ts";
 import { reasonText, type CheckResult, type StatusName } from "../../../lib/proxy/core/status.ts";
 import { TcpCheck, wholeReplies, type CheckAction } from "../../../lib/proxy/core/tcp_check.ts";
@@ -49,28 +51,70 @@ test("first checks are spread, later ones jitter within their bounds", () => {
 function servers(...weights: number[]): (Candidate & { name: string })[] {
   return weights.map((weight, order) => ({ name: "ABCDEF"[order]!, weight, active: 0, queued: 0, maxconn: 0, order, turn: 0 }));
 }
-test("roundrobin serves by weight, evenly mixed, and skips the one to avoid", () => {
-  const run = (n: number, ...weights: number[]): string => {
-    const s = servers(...weights);
-    const wheel = newWheel();
-    return Array.from({ length: n }, () => roundRobin(wheel, s, null)!.name).join("");
-  };
-  expect(run(6, 1, 1)).toBe("ABABAB");
-  expect(run(6, 1, 1, 1)).toBe("ABCABC");
-  for (const [n, weights] of [
-    [40, [3, 1]],
-    [60, [1, 2, 3]],
-    [100, [5, 3, 2]],
-  ] as const) {
-    const total = weights.reduce((a, b) => a + b, 0);
-    const order = run(n, ...weights);
-    weights.forEach((w, i) => expect([...order].filter((c) => c === "ABC"[i]).length).toBe((n * w) / total));
-  }
-  expect(roundRobin(newWheel(), servers(0, 0), null)).toBeNull();
-  const two = servers(1, 1);
-  const wheel = newWheel();
-  for (let i = 0; i < 4; i++) expect(roundRobin(wheel, two, two[0]!)!.name).toBe("B");
-  expect(roundRobin(newWheel(), [two[0]!], two[0]!)!.name).toBe("A");
+const anyFree = (): boolean => true;
+const tables = {
+  roundrobin: () => new RoundRobin<Candidate & { name: string }>(),
+  "static-rr": () => new WeightMap<Candidate & { name: string }>(),
+};
+for (const [name, make] of Object.entries(tables))
+  test(`${name} serves by weight, evenly mixed, and skips the one to avoid`, () => {
+    const run = (n: number, ...weights: number[]): string => {
+      const s = servers(...weights);
+      const t = make();
+      return Array.from({ length: n }, () => t.next(s, anyFree, null)!.name).join("");
+    };
+    expect(run(6, 1, 1)).toBe("ABABAB");
+    expect(run(6, 1, 1, 1)).toBe("ABCABC");
+    for (const [n, weights] of [
+      [40, [3, 1]],
+      [60, [1, 2, 3]],
+      [100, [5, 3, 2]],
+    ] as const) {
+      const total = weights.reduce((x, y) => x + y, 0);
+      const order = run(n, ...weights);
+      weights.forEach((w, i) => expect([...order].filter((c) => c === "ABC"[i]).length).toBe((n * w) / total));
+    }
+    expect(make().next(servers(0, 0), anyFree, null)).toBeNull();
+    const two = servers(1, 1);
+    const t = make();
+    for (let i = 0; i < 4; i++) expect(t.next(two, anyFree, two[0]!)!.name).toBe("B");
+    expect(make().next([two[0]!], anyFree, two[0]!)!.name).toBe("A");
+    // Who is full is passed over, and served again afterwards.
+    expect(Array.from({ length: 4 }, () => t.next(two, (s) => s.name === "A", null)!.name).join("")).toBe("AAAA");
+    expect(new Set(Array.from({ length: 4 }, () => t.next(two, anyFree, null)!.name)).size).toBe(2);
+  });
+
+test("roundrobin while servers come, go, fill up and change their weight: always one that is there, in the end each by its weight", () => {
+  const step = fc.record({ which: fc.nat(3), weight: fc.nat(20), there: fc.boolean(), full: fc.boolean(), picks: fc.nat(6) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+      const all = servers(1, 2, 3, 4);
+      const table = new RoundRobin<(typeof all)[0]>();
+      const gone = new Set<string>();
+      for (const s of steps) {
+        const one = all[s.which]!;
+        one.weight = s.weight / 4;
+        gone[s.there ? "delete" : "add"](one.name);
+        const here = all.filter((x) => !gone.has(x.name) && x.weight > 0);
+        const free = (x: Candidate): boolean => !(s.full && x === one);
+        for (let i = 0; i < s.picks; i++) {
+          const got = table.next(here, free, null);
+          expect(got === null ? here.filter(free).length : here.includes(got) && free(got)).toBe(got === null ? 0 : true);
+        }
+      }
+      const even = all.filter((x) => x.weight > 0);
+      if (even.length === 0) return;
+      const total = even.reduce((n, x) => n + x.weight, 0);
+      const counts = new Map<string, number>();
+      // What is left of former places is gone after some rounds.
+      for (let i = 0; i < 2000; i++) table.next(even, anyFree, null);
+      for (let i = 0; i < 1000; i++) {
+        const { name } = table.next(even, anyFree, null)!;
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+      }
+      for (const x of even) expect(Math.abs((counts.get(x.name) ?? 0) - (1000 * x.weight) / total)).toBeLessThan(60);
+    }),
+  );
 });
 
 test("leastconn, first and source", () => {
@@ -88,7 +132,7 @@ test("leastconn, first and source", () => {
   f[0]!.active = 1;
   expect(first(f, null)!.name).toBe("B");
   const hash = sourceHash("10.1.2.3");
-  expect(byHash(s, hash)).toBe(byHash(s, hash));
+  expect(new WeightMap<Candidate>().at(s, hash)).toBe(new WeightMap<Candidate>().at(s, hash));
 });
 
 // ---- tcp-check
