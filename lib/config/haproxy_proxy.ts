@@ -79,6 +79,7 @@ function balance(c: Context): void {
   }
   if (name === "uri" || name === "url_param" || name === "hdr" || name === "rdp-cookie")
     c.warn(`'balance ${name}' needs HTTP or RDP contents, which redisha does not read; 'roundrobin' is used instead.`);
+  if (name === "hash") c.warn("'balance hash' is not implemented by redisha; 'roundrobin' is used instead.");
   p.balance = name as BalanceAlgorithm;
   p.balanceArgument = name === "hash" ? c.args.slice(2).join(" ") : argument;
 }
@@ -198,6 +199,7 @@ export const PROXY_ROWS: Table = {
     if (modifier !== undefined && modifier !== "avalanche")
       return c.alert("'hash-type' only supports 'avalanche' as a modifier for hash functions.");
     p.hashConsistent = kind === "consistent";
+    if (p.hashConsistent) c.warn("'hash-type consistent' is read but has no effect in redisha ('balance source' uses the map of weights).");
   }),
   "http-after-response": idle(F | B, HTTP),
   "http-check": row(B, (c) => {
