@@ -61,6 +61,7 @@ export class Checks implements Watcher {
   private readonly acting: Map<string, Acting>;
   private readonly votes: Map<string, string>;
   private readonly roleTimes: Map<string, number[]>;
+  private readonly promoted: Set<string>;
   private readonly lastServed: Map<string, { serverId: string; epoch: number }>;
   /** Voided checks: a voter's name for its votes and epochs, "leaders", "acting", "proxy", "unknown servers" (scenario.ts). */
   readonly excuses: Set<string>;
@@ -89,6 +90,7 @@ export class Checks implements Watcher {
     this.acting = new Map();
     this.votes = new Map();
     this.roleTimes = new Map();
+    this.promoted = new Set();
     this.lastServed = new Map();
     this.excuses = new Set();
     this.stats = { leaders: 0, switches: 0, overlaps: 0, lost: 0, acked: 0, split: 0 };
@@ -227,6 +229,10 @@ export class Checks implements Watcher {
   private promotes(s: SentinelProcess, name: string, address: string): void {
     const m = this.ours(s, name);
     if (m === null || m.order.mode === "force") return;
+    // Sent once more: it may have become master by the first order, with a stream of its own.
+    const attempt = `${s.name} ${name} ${m.failoverEpoch} ${address}`;
+    if (this.promoted.has(attempt)) return;
+    this.promoted.add(attempt);
     const at = (a: string): Server | undefined => this.serverOf(a);
     const master = at(`${m.addr.ip}:${m.addr.port}`);
     const chosen = at(address);

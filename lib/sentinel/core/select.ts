@@ -68,13 +68,12 @@ function precedes(a: Replica, b: Replica): boolean {
 
 /**
  * Who stands near a master that has not told its own stream, by the one that it had when it was made master: 2 went along with it into its new
- * stream, 1 has the old one. A master that was replaced and has not synced since does not count as gone along: its stream is of its own reign,
- * and the present one may be an earlier master that was given the role back and goes on in its old stream.
+ * stream, 1 has the old one. A master that was replaced and has not synced since does not count: it went nowhere along, its stream is of its
+ * own reign, and the present one may be an earlier master that was given the role back and goes on in its old stream.
  */
 function kinship(m: Master, r: Replica): number {
-  if (stream(m) !== "" || m.replid === "" || r.replid === "") return 0;
-  if (r.replid === m.replid) return 1;
-  return r.replid2 === m.replid && !r.deposed ? 2 : 0;
+  if (stream(m) !== "" || m.replid === "" || r.replid === "" || r.deposed) return 0;
+  return r.replid === m.replid ? 1 : r.replid2 === m.replid ? 2 : 0;
 }
 
 function better(m: Master, a: Replica, b: Replica): boolean {

@@ -28,7 +28,8 @@ export function switchMaster(t: Turn, m: Master, to: Addr): void {
     if (m.link.actPingMs !== NEVER) m.link.actPingMs = t.now;
     m.link.lastAvailMs = t.now;
     m.runid = heir.runid;
-    m.replid = heir.replid;
+    // Not what it was before the last switch: it may have followed since.
+    m.replid = heir.deposed || (heir.infoMs !== NEVER && heir.infoMs > m.switchedMs) ? heir.replid : "";
     m.ownReplid = "";
     m.info = heir.info;
   } else {
