@@ -45,12 +45,13 @@ import {
   lpDeleteRange,
   lpEntryBytes,
   lpInsert,
+  lpMerge,
   lpNew,
   lpPrepare,
   lpPrepend,
   lpReplace,
 } from "./packed/listpack_edit.ts";
-import { bodyOf, gotB as quickB, gotEnd as quickEnd, gotStart as quickStart, isPlain, packBytes } from "./quicklist_node.ts";
+import { bodyOf, gotB as quickB, gotEnd as quickEnd, gotStart as quickStart, isPlain, nextOf, packBytes } from "./quicklist_node.ts";
 import { QuickListCursor } from "./quicklist_cursor.ts";
 import { QuickList, fitsNode } from "./quicklist.ts";
 import { type Owner, PACKED_MAX, becomeBig, grow, newLoose, shrink } from "./room.ts";
@@ -171,13 +172,28 @@ function packDown(owner: Owner, ref: number, q: QuickList, bytes: number): numbe
   return to;
 }
 
-/** Loading: a quicklist of one node that a listpack may hold becomes one. Redis listTypeTryConversion, auto. */
+/**
+ * Loading: a quicklist whose elements one listpack may hold becomes that. They may lie in two nodes: a node's own header counts against the
+ * limit as well. Redis listTypeTryConversion, auto.
+ */
 export function listAuto(owner: Owner, ref: number): number {
   if (encodingOf(ref) !== QUICKLIST) return ref;
   const q = quickListOf(ref);
-  if (q.nodes !== 1 || isPlain(q.head)) return ref;
+  if (q.nodes > 2 || isPlain(q.head)) return ref;
   const bytes = packBytes(q.head);
-  return fitsNode(bytes, q.count) ? packDown(owner, ref, q, bytes) : ref;
+  if (q.nodes === 1) return fitsNode(bytes, q.count) ? packDown(owner, ref, q, bytes) : ref;
+  const second = nextOf(q.head);
+  if (isPlain(second)) return ref;
+  const all = bytes + packBytes(second) - LP_EMPTY;
+  if (!fitsNode(all, q.count) || all > PACKED_MAX) return ref;
+  const id = valueWord(ref, KEY_HEADER, 0);
+  const to = owner.resizeValue(ref, all);
+  if (to === 0) return ref;
+  lpMerge(m8[q.head >>> 23], bodyOf(q.head), m8[second >>> 23], bodyOf(second), m8[to >>> 23], packAt(to));
+  setEncoding(to, LISTPACK);
+  setValueLength(to, all);
+  freeObject(takeObject(id), true);
+  return to;
 }
 
 /** Adds b[start, end) at the tail or the head. The bytes must not lie in this entry. listChanged: 1, or -1. */

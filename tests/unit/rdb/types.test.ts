@@ -135,12 +135,31 @@ describe("round trip", () => {
           expect(loaded.complete).toBe(true);
           expect(content(to)).toEqual(content(from));
           // What was packed is packed again. (What was not may be now: it had shrunk.)
-          const packed = encodings(from).filter(([, e]) => !/hashtable|skiplist|quicklist/.test(e));
+          // A list's pushes count the bytes of its elements, loading those of its listpack, as in Redis: near the limit they differ.
+          const sum = (words: string[]): number => words.reduce((n, w) => n + Buffer.byteLength(w), 0);
+          const near = new Set(entries.filter((e) => e.value[0] === "RPUSH" && sum(e.value) > 7500).map((e) => e.key));
+          const packed = encodings(from).filter(([key, e]) => !/hashtable|skiplist|quicklist/.test(e) && !near.has(key!));
           expect(encodings(to)).toEqual(expect.arrayContaining(packed));
         },
       ),
       { numRuns: 120 },
     );
+  });
+
+  test("a list that just fits its listpack is one again", () => {
+    // A node holds a little less: the loader makes two of it.
+    for (let bytes = 7900; bytes <= 8192; bytes++) {
+      clear();
+      const from = local();
+      write(from, "k", ["RPUSH", ...Array.from({ length: 9 }, (_, i) => String(i)), "x".repeat(bytes - 100), "10", "11"], undefined);
+      const to = local();
+      const loaded = loadBytes(saveBytes({ version: 11, compress: false, databases: [from.keyspace] }), 4096, {
+        databases: [to.keyspace],
+        deep: true,
+      });
+      expect(loaded.failure).toBeNull();
+      expect([bytes, content(to), encodings(to)]).toEqual([bytes, content(from), encodings(from)]);
+    }
   });
 
   test("collections of thousands of elements", () => {
