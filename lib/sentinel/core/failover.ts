@@ -453,7 +453,8 @@ function finish(t: Turn, m: Master): void {
     r.oldMaster = false;
   }
   m.forced = false;
-  m.failoverStartMs = NEVER;
+  // A vote given meanwhile for a later epoch binds on: its candidate may be at work.
+  if (m.leaderEpoch <= m.failoverEpoch) m.failoverStartMs = NEVER;
   close(t, m, "done");
   setState(t, m, "none");
 }
