@@ -97,7 +97,7 @@ test.skipIf(chromium === null)(
     await using proxy = await startProxy(
       "redisha",
       `defaults\nmode redis\ntimeout connect 3s\ntimeout server 60s\ntimeout client 60s\n` +
-        `listen redis\nbind 127.0.0.1:{port}\nsentinel m ${fleet.sentinels.map((s) => `127.0.0.1:${s.port}`).join(" ")}\n` +
+        `listen redis\nbind 127.0.0.1:{port}\nredis-hold 60s\nsentinel m ${fleet.sentinels.map((s) => `127.0.0.1:${s.port}`).join(" ")}\n` +
         `listen stats\nmode http\nbind 127.0.0.1:${http}\nstats enable\nstats uri /\nstats admin if TRUE\n`,
     );
     const [old, other] = [fleet.servers[0]!, fleet.servers[1]!].map((s) => `127.0.0.1:${s.port}`) as [string, string];
