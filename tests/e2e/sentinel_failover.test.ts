@@ -81,7 +81,8 @@ for (const [name, kinds] of [
     // One of ours is asked, after everybody has seen the set whole again.
     for (const s of fleet.sentinels)
       await until("the set to be whole", async () => !(await s.cli("sentinel", "replicas", "m")).includes("s_down"));
-    expect(await fleet.sentinels.at(-1)!.cli("sentinel", "failover", "m")).toBe("OK");
+    // Refused as long as it has not heard of a replica that follows the new master.
+    await until("the order to be taken", async () => (await fleet.sentinels.at(-1)!.cli("sentinel", "failover", "m")) === "OK", 30_000);
     const last = await fleet.switched(next);
     await fleet.follows(next, last);
   });
